@@ -1,0 +1,215 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	pingEvery    = 20 * time.Second // websocket pings
+	silenceLimit = 45 * time.Second // no message and no pong for so long: the websocket is dead
+
+	retryFirst = 200 * time.Millisecond // pause before the second try to resume, doubled each time
+	retryMax   = 5 * time.Second
+)
+
+// errSilent is why a websocket is given up that is dead.
+var errSilent = errors.New("no sign of life on the websocket")
+
+// run keeps the session connected until it ends, and says why it did: with an
+// *EndedError, or with ctx's cause. Nothing that it started is left then.
+//
+// A closed websocket, whatever its close code, is not the end: the service
+// closes each one after an hour with 1000. Only channel_closed, an answer of
+// Resume that says so, or ResumeTimeout without a sign of the agent is.
+func (p *Port) run(ctx context.Context, grant Grant) error {
+	out := outage{limit: p.opts.ResumeTimeout}
+	for {
+		cause := p.connection(ctx, grant, &out)
+		var ended *EndedError
+		if errors.As(cause, &ended) {
+			ended.SessionID = p.id
+			return ended
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		p.opts.Logger.Info("connection lost", "session", p.id, "reason", cause)
+		p.see("no connection: " + cause.Error())
+		var err error
+		if grant, err = p.resume(ctx, cause, &out); err != nil {
+			return err
+		}
+	}
+}
+
+// connection runs one websocket from its opening to its end.
+func (p *Port) connection(ctx context.Context, grant Grant, out *outage) error {
+	ch, err := p.dial(ctx, grant)
+	if err != nil {
+		return err
+	}
+	p.opts.Logger.Debug("websocket open", "session", p.id)
+	if isClosed(p.ready) {
+		p.mux.keepAlive() // its acknowledgement proves that the agent is there
+	} else {
+		p.see("websocket open, handshake not complete")
+	}
+	heard, err := p.serve(ctx, ch)
+	if heard {
+		*out = outage{limit: p.opts.ResumeTimeout}
+	}
+	return err
+}
+
+// serve reads, writes and watches ch until one of these ends, then waits for
+// the others. It says whether anything was heard, and why it ended.
+func (p *Port) serve(ctx context.Context, ch channel) (heard bool, _ error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	life := newLife()
+	var running sync.WaitGroup
+	for _, part := range []func() error{
+		func() error { return p.stream.read(ctx, ch, life.sign) },
+		func() error { return p.stream.write(ctx, ch) },
+		func() error { return life.watch(ctx, ch) },
+		func() error { return p.keepAlive(ctx) },
+	} {
+		running.Go(func() { stop(part()) })
+	}
+	<-ctx.Done()
+	_ = ch.Close()
+	running.Wait()
+	return life.heard.Load(), context.Cause(ctx)
+}
+
+// resume asks for new tokens until there is one. The first time at once,
+// because the hourly close needs no pause, then with growing, uneven pauses.
+func (p *Port) resume(ctx context.Context, cause error, out *outage) (Grant, error) {
+	for {
+		if err := out.pause(ctx); err != nil {
+			return Grant{}, err
+		}
+		if out.over() || p.stream.silence() > p.opts.ResumeTimeout {
+			return Grant{}, p.ended(ReasonLost, fmt.Errorf("no connection to the agent for %v; last: %w", p.opts.ResumeTimeout, cause))
+		}
+		grant, err := p.svc.Resume(ctx, p.id)
+		switch {
+		case errors.Is(err, ErrNotResumable):
+			return Grant{}, p.ended(ReasonNotResumable, err)
+		case ctx.Err() != nil:
+			return Grant{}, context.Cause(ctx)
+		case err != nil:
+			cause = fmt.Errorf("resume session: %w", err)
+			p.opts.Logger.Warn("session not resumed", "session", p.id, "reason", err)
+			p.see(cause.Error())
+		case grant.Token == "":
+			return Grant{}, p.ended(ReasonExpired, nil)
+		default:
+			if grant.StreamURL == "" {
+				grant.StreamURL = p.url
+			}
+			p.url = grant.StreamURL
+			return grant, nil
+		}
+	}
+}
+
+func (p *Port) ended(reason Reason, err error) error {
+	return &EndedError{SessionID: p.id, Reason: reason, Err: err}
+}
+
+// outage is a stretch of time without a connection that brought anything.
+type outage struct {
+	limit time.Duration
+	since time.Time // zero before the first try
+	tries int
+}
+
+// pause waits before the next try: not at all before the first.
+func (o *outage) pause(ctx context.Context) error {
+	o.tries++
+	if o.tries == 1 {
+		o.since = time.Now()
+		return ctx.Err()
+	}
+	most := min(retryFirst<<min(o.tries-2, 10), retryMax)
+	timer := time.NewTimer(most/2 + rand.N(most/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (o *outage) over() bool { return time.Since(o.since) > o.limit }
+
+// life watches over one websocket.
+type life struct {
+	heard atomic.Bool
+	last  atomic.Int64 // since start, in nanoseconds
+	start time.Time
+}
+
+func newLife() *life { return &life{start: time.Now()} }
+
+// sign notes that a message came.
+func (l *life) sign() {
+	l.heard.Store(true)
+	l.last.Store(int64(time.Since(l.start)))
+}
+
+// watch pings until nothing was heard for silenceLimit.
+func (l *life) watch(ctx context.Context, ch channel) error {
+	ticker := time.NewTicker(pingEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.C:
+		}
+		if l.ping(ctx, ch) == nil {
+			l.last.Store(int64(time.Since(l.start)))
+		}
+		if time.Since(l.start)-time.Duration(l.last.Load()) >= silenceLimit {
+			return errSilent
+		}
+	}
+}
+
+func (l *life) ping(ctx context.Context, ch channel) error {
+	ctx, cancel := context.WithTimeout(ctx, silenceLimit-pingEvery)
+	defer cancel()
+	return ch.Ping(ctx)
+}
+
+// keepAlive sends an empty frame whenever nothing was sent for a while.
+func (p *Port) keepAlive(ctx context.Context) error {
+	if p.opts.KeepAlive < 0 {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	timer := time.NewTimer(p.opts.KeepAlive)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-timer.C:
+		}
+		idle := p.stream.idle()
+		if idle >= p.opts.KeepAlive {
+			p.mux.keepAlive()
+			idle = 0
+		}
+		timer.Reset(p.opts.KeepAlive - idle)
+	}
+}
