@@ -1,0 +1,246 @@
+package communicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+var (
+	errSilent = errors.New("the instance has not answered; it may be rebooting")
+	errHungUp = errors.New("the instance closed the SSH connection")
+	errClosed = errors.New("communicator closed")
+)
+
+// line is one living connection: a session, and on it an authenticated SSH
+// connection for keepalives, files and tunnels. When any part of it is lost
+// all streams end at once, so that nothing waits for an answer that can't come.
+type line struct {
+	port     port
+	client   *ssh.Client
+	patience time.Duration // how long the instance may be silent after a keepalive
+	dead     chan struct{} // closed by fail, after err is set
+
+	heard atomic.Int64 // when the instance last sent anything on any stream, Unix nanoseconds
+
+	mu      sync.Mutex
+	err     error // under mu until dead is closed
+	streams map[*stream]struct{}
+
+	owned sync.WaitGroup // watch, keepalives under way, closing streams
+}
+
+// stream is a connection to the instance that the line can cut.
+type stream struct {
+	net.Conn
+	line *line
+}
+
+// Read is net.Conn's, and keeps the time.
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if n > 0 {
+		s.line.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Close is net.Conn's.
+func (s *stream) Close() error {
+	s.line.mu.Lock()
+	delete(s.line.streams, s)
+	s.line.mu.Unlock()
+	return s.Conn.Close()
+}
+
+// newLine logs in through a new stream of p and watches from then on. It owns
+// p, also when it fails.
+func newLine(ctx context.Context, p port, conf *ssh.ClientConfig, every, patience time.Duration) (*line, error) {
+	l := &line{port: p, patience: patience, dead: make(chan struct{}), streams: map[*stream]struct{}{}}
+	conn, err := l.dial(ctx)
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	l.client, err = handshake(ctx, conn, conf)
+	if err != nil {
+		l.fail(err)
+		l.wait()
+		return nil, err
+	}
+	l.owned.Go(func() { l.watch(every) })
+	return l, nil
+}
+
+// handshake is ssh.NewClient with a context.
+func handshake(ctx context.Context, conn net.Conn, conf *ssh.ClientConfig) (*ssh.Client, error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	sshConn, channels, requests, err := ssh.NewClientConn(conn, "instance", conf)
+	if err != nil {
+		_ = conn.Close()
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("ssh handshake: %w", ctx.Err())
+		}
+		return nil, err
+	}
+	return ssh.NewClient(sshConn, channels, requests), nil
+}
+
+// dial opens a stream to the daemon.
+func (l *line) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := l.port.Dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{Conn: conn, line: l}
+	l.mu.Lock()
+	lost := l.err
+	if lost == nil {
+		l.streams[s] = struct{}{}
+	}
+	l.mu.Unlock()
+	if lost != nil {
+		_ = conn.Close()
+		return nil, lost
+	}
+	return s, nil
+}
+
+func (l *line) alive() bool {
+	select {
+	case <-l.dead:
+		return false
+	default:
+		return true
+	}
+}
+
+// recent is how fresh a sign of life has to be to go without another.
+const recent = time.Second
+
+// answers tells whether the instance is there, by what it sent a moment ago or
+// by asking it; the answer is no once the line is dead.
+func (l *line) answers(ctx context.Context) bool {
+	if l.alive() && time.Since(time.Unix(0, l.heard.Load())) < recent {
+		return true
+	}
+	return l.replies(ctx)
+}
+
+// replies asks, and tells whether there was an answer before the line was dead.
+func (l *line) replies(ctx context.Context) bool {
+	select {
+	case <-l.ping(time.Now()).answered:
+		return true
+	case <-l.dead:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// fail cuts the line: every stream first, because what runs over them waits,
+// then the session, which says goodbye to the service and may take a while.
+func (l *line) fail(err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	cut := l.streams
+	l.streams = nil
+	l.mu.Unlock()
+	close(l.dead)
+	var closing sync.WaitGroup
+	for s := range cut {
+		closing.Go(func() { _ = s.Conn.Close() })
+	}
+	l.owned.Go(func() {
+		// A session that is gone has nobody to tell.
+		_ = l.port.Close()
+		closing.Wait()
+	})
+}
+
+// wait returns when nothing of the line is left; fail comes before.
+func (l *line) wait() { l.owned.Wait() }
+
+// watch ends the line when the session or the connection ends, or when a
+// keepalive stays without any answer. A data channel can stay open in silence
+// after a reboot, so without keepalives nobody would notice.
+func (l *line) watch(every time.Duration) {
+	hungUp := make(chan struct{})
+	l.owned.Go(func() {
+		_ = l.client.Wait()
+		close(hungUp)
+	})
+	tick := make(<-chan time.Time)
+	if every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	var pulse pulse
+	for {
+		select {
+		case <-l.dead:
+			return
+		case <-l.port.Done():
+			l.fail(sessionEnd(l.port))
+		case <-hungUp:
+			l.fail(errHungUp)
+		case <-pulse.answered:
+			pulse.answered = nil
+		case now := <-tick:
+			if pulse.answered == nil {
+				pulse = l.ping(now)
+			} else if l.silent(now, &pulse) {
+				l.fail(fmt.Errorf("%w (nothing heard for %s)", errSilent, l.patience))
+			}
+		}
+	}
+}
+
+// pulse is a keepalive under way.
+type pulse struct {
+	answered chan struct{} // nil when none is
+	since    time.Time
+}
+
+// ping sends a request that every SSH server answers, if only by a refusal.
+func (l *line) ping(now time.Time) pulse {
+	answered := make(chan struct{})
+	l.owned.Go(func() {
+		if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+			close(answered)
+		}
+	})
+	return pulse{answered: answered, since: now}
+}
+
+// silent tells whether the instance has sent nothing at all for longer than
+// patience since the keepalive. An answer may queue behind bulk data, so any
+// byte counts; and while the service itself can't be reached, its silence says
+// nothing about the instance: the session resumes or ends by its own rules.
+func (l *line) silent(now time.Time, p *pulse) bool {
+	if heard := time.Unix(0, l.heard.Load()); heard.After(p.since) {
+		p.since = heard
+	}
+	if r, ok := l.port.(interface{ Reachable() bool }); ok && !r.Reachable() {
+		p.since = now
+	}
+	return now.Sub(p.since) > l.patience
+}
+
+func sessionEnd(p port) error {
+	if err := p.Err(); err != nil {
+		return err
+	}
+	return errors.New("the session ended")
+}
