@@ -1,0 +1,132 @@
+package amazonlinux
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hcldec"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
+)
+
+// Builder is ssm-amazon-linux. The zero value is ready for Prepare.
+type Builder struct {
+	config Config
+	interp interpolate.Context
+}
+
+var _ packersdk.Builder = (*Builder)(nil)
+
+// ConfigSpec is the shape of the source block.
+func (b *Builder) ConfigSpec() hcldec.ObjectSpec { return b.config.FlatMapstructure().HCL2Spec() }
+
+// Prepare decodes and checks the template. It asks no network, and names all
+// problems at once.
+func (b *Builder) Prepare(raws ...any) (generated, warnings []string, err error) {
+	if err := b.config.prepare(&b.interp, raws...); err != nil {
+		return nil, nil, err
+	}
+	packersdk.LogSecretFilter.Set(b.config.secrets()...)
+	return generatedKeys, nil, nil
+}
+
+// Run makes the image. Whatever it made on the way is gone when it returns,
+// unless the user asked to keep it (-on-error) or the error says what is left.
+func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
+	cfg, err := awsclient.Load(ctx, b.config.clientOptions())
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	build := &build{
+		config:  &b.config,
+		interp:  b.interp,
+		ui:      ui,
+		aws:     newClients(cfg),
+		id:      newBuildID(),
+		started: time.Now(),
+	}
+	bag := new(multistep.BasicStateBag)
+	bag.Put(stateBuild, build)
+	bag.Put(stateUI, ui)
+	bag.Put(stateHook, hook)
+
+	session := &stepSession{}
+	steps := []multistep.Step{
+		&stepPlan{},
+		&stepEgressGroup{},
+		&stepProfile{},
+		&stepInstance{},
+		session,
+		&stepProvision{},
+		multistep.If(!b.config.SkipCreateAMI, &stepImage{session: session}),
+	}
+	newRunner(steps, &b.config, ui).Run(ctx, bag)
+	session.close() // also where -on-error=abort skipped the cleanup: a session never outlives its build
+	return b.verdict(ctx, bag)
+}
+
+// conclude ends a step: it stores the error, prints it and halts in one go.
+// Without an error it clears what an earlier try of the step left in the bag.
+func conclude(bag multistep.StateBag, err error) multistep.StepAction {
+	if err == nil {
+		bag.Remove(stateError)
+		return multistep.ActionContinue
+	}
+	bag.Put(stateError, err)
+	if !errors.Is(err, context.Canceled) {
+		buildOf(bag).ui.Error(err.Error())
+	}
+	return multistep.ActionHalt
+}
+
+// undo runs one step's cleanup with a context of its own, because the build's
+// may be cancelled. What it could not do is told and does not change the verdict.
+func undo(bag multistep.StateBag, limit time.Duration, remove func(context.Context, *build) error) {
+	b := buildOf(bag)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := remove(ctx, b); err != nil {
+		b.ui.Error("cleanup: " + err.Error())
+	}
+}
+
+// verdict is what Packer is told. An image that is available is never lost: it
+// is the artifact even where the build was cancelled after it.
+func (b *Builder) verdict(ctx context.Context, bag multistep.StateBag) (packersdk.Artifact, error) {
+	build := buildOf(bag)
+	build.made.tell(build.ui)
+	err := errorOf(bag)
+	switch {
+	case build.image != "":
+		if err != nil {
+			build.ui.Error(fmt.Sprintf("the build ended with %q after %s became available; the image is kept", err, build.image))
+		}
+		return newArtifact(build, bag), nil
+	case ctx.Err() != nil || has(bag, multistep.StateCancelled):
+		return nil, errors.Join(errors.New("the build was cancelled"), ignoreCancelled(err))
+	case err != nil:
+		return nil, err
+	case has(bag, multistep.StateHalted):
+		return nil, errors.New("a step halted the build without saying why")
+	}
+	// Only skip_create_ami gets here. No artifact and no error is what Packer
+	// expects of a build that was not meant to make one.
+	return nil, nil
+}
+
+func ignoreCancelled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// newBuildID is short enough for the names of roles and groups, and too long to meet another's.
+func newBuildID() string { return strings.ToLower(rand.Text()[:12]) }

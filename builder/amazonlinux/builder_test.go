@@ -1,0 +1,230 @@
+package amazonlinux
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+)
+
+// A recorder is a Ui that keeps what is said.
+type recorder struct {
+	packersdk.Ui
+	mu   sync.Mutex
+	said []string // guarded by mu
+}
+
+func (r *recorder) Say(s string)     { r.note(s) }
+func (r *recorder) Message(s string) { r.note(s) }
+func (r *recorder) Error(s string)   { r.note("error: " + s) }
+
+func (r *recorder) note(s string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.said = append(r.said, s)
+}
+
+func (r *recorder) all() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.said, "\n")
+}
+
+func testBag(t *testing.T) (*build, *recorder, multistep.StateBag) {
+	t.Helper()
+	ui := new(recorder)
+	b := &build{config: &Config{}, ui: ui, plan: &plan{region: "us-east-1"}}
+	bag := new(multistep.BasicStateBag)
+	bag.Put(stateBuild, b)
+	return b, ui, bag
+}
+
+func TestConclude(t *testing.T) {
+	_, ui, bag := testBag(t)
+	if got := conclude(bag, errors.New("launch: no")); got != multistep.ActionHalt {
+		t.Errorf("an error goes on: %v", got)
+	}
+	if errorOf(bag) == nil || ui.all() != "error: launch: no" {
+		t.Errorf("stored %v, said %q", errorOf(bag), ui.all())
+	}
+	if got := conclude(bag, nil); got != multistep.ActionContinue || errorOf(bag) != nil {
+		t.Errorf("after a retry that worked: %v, %v", got, errorOf(bag))
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	boom := errors.New("image: boom")
+	for name, test := range map[string]struct {
+		ended    bool // the build's context
+		image    string
+		err      error
+		state    string
+		artifact bool
+		want     string // in the error; "" for none
+	}{
+		"image":                        {false, "ami-1", nil, "", true, ""},
+		"image, then an error":         {false, "ami-1", boom, multistep.StateHalted, true, ""},
+		"image, then cancelled":        {true, "ami-1", nil, multistep.StateCancelled, true, ""},
+		"error":                        {false, "", boom, multistep.StateHalted, false, "image: boom"},
+		"halted without a word":        {false, "", nil, multistep.StateHalted, false, "without saying why"},
+		"cancelled":                    {true, "", context.Canceled, "", false, "the build was cancelled"},
+		"cancelled, and another error": {true, "", boom, multistep.StateCancelled, false, "image: boom"},
+		"nothing to make":              {false, "", nil, "", false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _, bag := testBag(t)
+			b.image = test.image
+			if test.err != nil {
+				bag.Put(stateError, test.err)
+			}
+			if test.state != "" {
+				bag.Put(test.state, true)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if test.ended {
+				cancel()
+			}
+			got, err := new(Builder).verdict(ctx, bag)
+			if (got != nil) != test.artifact {
+				t.Errorf("artifact %v", got)
+			}
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// Cleanup has a context of its own, and its failure is told and changes nothing.
+func TestUndo(t *testing.T) {
+	_, ui, bag := testBag(t)
+	undo(bag, time.Minute, func(ctx context.Context, _ *build) error {
+		if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
+			t.Errorf("context without deadline, or ended: %v", ctx.Err())
+		}
+		return errors.New("group sg-1: in use; delete it by hand")
+	})
+	if errorOf(bag) != nil || ui.all() != "error: cleanup: group sg-1: in use; delete it by hand" {
+		t.Errorf("stored %v, said %q", errorOf(bag), ui.all())
+	}
+}
+
+func TestLedgerTellsWhatIsLeft(t *testing.T) {
+	var l ledger
+	ui := new(recorder)
+	l.tell(ui)
+	l.enter("role r", "delete %s", "r")
+	l.enter("role r", "delete it again")
+	l.enter("instance i", "terminate i")
+	l.enter("group g", "delete g")
+	l.strike("group g")
+	l.tell(ui)
+	want := []string{
+		"error: This build leaves behind, to be removed by hand:",
+		"error:   instance i: terminate i",
+		"error:   role r: delete r",
+	}
+	if diff := cmp.Diff(want, ui.said); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPollInterval(t *testing.T) {
+	for waited, want := range map[time.Duration]time.Duration{
+		0: 250 * time.Millisecond, time.Second: 250 * time.Millisecond, 5 * time.Second: time.Second,
+		10 * time.Second: 2 * time.Second, time.Hour: 2 * time.Second,
+	} {
+		if got := pollInterval(waited); got != want {
+			t.Errorf("after %s: %s, want %s", waited, got, want)
+		}
+	}
+}
+
+func TestAwaitTellsWhatWasSeenLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		started := time.Now()
+		err := await(t.Context(), "agent online", 10*time.Minute, func(context.Context) (bool, string, error) {
+			return false, "not registered", nil
+		})
+		if want := "agent online: not within 10m0s; the last thing seen was: not registered"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if took := time.Since(started); took != 10*time.Minute {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestAwaitEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		err := await(ctx, "x", time.Hour, func(context.Context) (bool, string, error) { return false, "", nil })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A request that makes something outlives the build's cancellation, and not for ever.
+func TestCreatingOutlivesCancellation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		longer, done := creating(ctx)
+		defer done()
+		cancel()
+		time.Sleep(creatingGrace - time.Second)
+		synctest.Wait()
+		if longer.Err() != nil {
+			t.Error("ended early")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if longer.Err() == nil {
+			t.Error("goes on for ever")
+		}
+	})
+}
+
+func TestRetryProfile(t *testing.T) {
+	unseen := &smithy.GenericAPIError{Code: "InvalidParameterValue", Message: "Value (x) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"}
+	other := &smithy.GenericAPIError{Code: "InvalidParameterValue", Message: "Value (x) for parameter groupId is invalid"}
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		err := retryProfile(t.Context(), func() error {
+			if tries++; tries < 9 {
+				return unseen
+			}
+			return nil
+		})
+		if err != nil || tries != 9 {
+			t.Errorf("%d tries, %v", tries, err)
+		}
+		tries = 0
+		if err := retryProfile(t.Context(), func() error { tries++; return other }); !errors.Is(err, other) || tries != 1 {
+			t.Errorf("another parameter: %d tries, %v", tries, err)
+		}
+		started := time.Now()
+		if err := retryProfile(t.Context(), func() error { return unseen }); err == nil || time.Since(started) > profileLimit+2*profilePoll {
+			t.Errorf("never seen: %v after %s", err, time.Since(started))
+		}
+	})
+}
+
+func TestArtifact(t *testing.T) {
+	a := &Artifact{region: "us-east-1", image: "ami-1", source: "ami-0", data: map[string]any{"SourceAMI": "ami-0"}}
+	got := []any{a.BuilderId(), a.Id(), a.String(), a.Files(), a.State("nothing")}
+	want := []any{"mitchellh.amazonebs", "us-east-1:ami-1", "AMIs were created:\nus-east-1: ami-1\n", []string(nil), nil}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -1,0 +1,130 @@
+//go:generate packer-sdc struct-markdown
+//go:generate packer-sdc mapstructure-to-hcl2 -type Config,AssumeRole,SourceAMIFilter,PolicyDocument,Statement,RootVolume,MetadataOptions
+
+package amazonlinux
+
+import (
+	"errors"
+	"slices"
+	"text/template"
+
+	"github.com/hashicorp/packer-plugin-sdk/common"
+	"github.com/hashicorp/packer-plugin-sdk/communicator"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+	"github.com/mitchellh/mapstructure"
+)
+
+// Config is a source block of type ssm-amazon-linux. Nothing changes it after Prepare.
+type Config struct {
+	common.PackerConfig `mapstructure:",squash"`
+	AccessConfig        `mapstructure:",squash"`
+	SourceConfig        `mapstructure:",squash"`
+	RunConfig           `mapstructure:",squash"`
+	ImageConfig         `mapstructure:",squash"`
+	Comm                communicator.Config `mapstructure:",squash"`
+	Needless            `mapstructure:",squash"`
+
+	userData string // what user_data or user_data_file holds, in base64
+}
+
+// How the build reaches its instance: the values of `communicator`.
+const (
+	communicatorSSM  = "ssm"
+	communicatorSSH  = "ssh"
+	communicatorNone = "none"
+
+	defaultUser     = "ec2-user"
+	defaultTransfer = "sftp" // half the round trips of scp
+)
+
+// Rendered at plan time, when the source image is known.
+var lateTemplates = []string{
+	"ami_description",
+	"run_tags", "run_tag", "run_volume_tags", "run_volume_tag",
+	"snapshot_tags", "snapshot_tag", "tags", "tag",
+}
+
+// prepare decodes, sets defaults and checks, in this order, and returns every problem at once.
+func (c *Config) prepare(interp *interpolate.Context, raws ...any) error {
+	interp.Funcs = template.FuncMap{"clean_resource_name": cleanName}
+	err := config.Decode(c, &config.DecodeOpts{
+		PluginType:         BuilderID,
+		Interpolate:        true,
+		InterpolateContext: interp,
+		InterpolateFilter:  &interpolate.RenderFilter{Exclude: lateTemplates},
+	}, raws...)
+	var fields *mapstructure.Error
+	if err != nil && !errors.As(err, &fields) {
+		return err // nothing was decoded, so there is nothing more to check
+	}
+	var r report
+	if err != nil {
+		r.errs = append(r.errs, err)
+	}
+	c.setDefaults()
+	c.check(&r, interp)
+	return r.err()
+}
+
+func (c *Config) setDefaults() {
+	c.RunConfig.setDefaults()
+	c.ImageConfig.setDefaults()
+	if c.Comm.Type == "" {
+		c.Comm.Type = communicatorSSM
+	}
+	if c.Comm.SSHUsername == "" {
+		c.Comm.SSHUsername = defaultUser
+	}
+	if c.Comm.SSHFileTransferMethod == "" {
+		c.Comm.SSHFileTransferMethod = defaultTransfer
+	}
+}
+
+func (c *Config) check(r *report, interp *interpolate.Context) {
+	c.AccessConfig.check(r)
+	c.SourceConfig.check(r)
+	c.RunConfig.check(r)
+	c.userData = c.readUserData(r)
+	c.ImageConfig.check(r)
+	c.checkArchitecture(r)
+	c.checkTags(r)
+	// What is needless is asked before the SDK fills its options with defaults.
+	checkNeedless(r, c.needlessHere())
+	checkNeedless(r, needlessOfSDK(&c.Comm))
+	c.checkCommunicator(r, interp)
+}
+
+// checkCommunicator lets the SDK check its own options. It knows no "ssm", and
+// what "ssm" takes of them is what "ssh" takes.
+func (c *Config) checkCommunicator(r *report, interp *interpolate.Context) {
+	kind := c.Comm.Type
+	if !slices.Contains([]string{communicatorSSM, communicatorSSH, communicatorNone}, kind) {
+		r.oneOf("communicator", kind, communicatorSSM, communicatorSSH, communicatorNone)
+		return
+	}
+	if kind == communicatorSSM {
+		c.Comm.Type = communicatorSSH
+	}
+	c.Comm.SSHBastionHost, c.Comm.SSHProxyHost = "", "" // told as needless already
+	r.errs = append(r.errs, c.Comm.Prepare(interp)...)
+	c.Comm.Type = kind
+	if kind == communicatorSSM && c.ownCredentials() {
+		r.addf(`communicator: "ssm" logs in with a key of its own; for ssh_private_key_file, ssh_password, ssh_agent_auth and ssh_certificate_file set communicator = "ssh", or delete them`)
+	}
+	r.unless(c.Comm.PauseBeforeConnect >= 0, "pause_before_connecting", c.Comm.PauseBeforeConnect, "a duration, such as 30s")
+	r.unless(c.Comm.SSHTimeout >= 0, "ssh_timeout", c.Comm.SSHTimeout, "a duration, such as 5m")
+}
+
+// ownCredentials tells whether the user logs in to the machine's own sshd.
+func (c *Config) ownCredentials() bool {
+	ssh := &c.Comm.SSH
+	return ssh.SSHPrivateKeyFile != "" || len(ssh.SSHPrivateKey) > 0 || ssh.SSHPassword != "" ||
+		ssh.SSHAgentAuth || ssh.SSHCertificateFile != ""
+}
+
+// secrets are filtered from everything that Packer prints.
+func (c *Config) secrets() []string {
+	all := []string{c.SecretKey, c.Token, c.Comm.SSHPassword}
+	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+}

@@ -1,0 +1,176 @@
+//go:build linux
+
+package amazonlinux_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/localaws"
+)
+
+// ec2 is a client of the account's owner, for what builds don't do.
+func (w *world) ec2() *ec2.Client {
+	id, secret := w.aws.Credentials(localaws.DefaultAccount)
+	return ec2.New(ec2.Options{
+		Region: region, BaseEndpoint: aws.String(w.aws.URL()),
+		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+	})
+}
+
+// closeEgress takes the rule that lets everything out from the default VPC's default group.
+func (w *world) closeEgress() {
+	w.Helper()
+	groups, err := w.ec2().DescribeSecurityGroups(w.Context(), &ec2.DescribeSecurityGroupsInput{
+		Filters: []types.Filter{{Name: aws.String("group-name"), Values: []string{"default"}}},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, g := range groups.SecurityGroups {
+		_, err := w.ec2().RevokeSecurityGroupEgress(w.Context(), &ec2.RevokeSecurityGroupEgressInput{
+			GroupId: g.GroupId, IpPermissions: g.IpPermissionsEgress,
+		})
+		if err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// everything is a template whose build makes everything that a build can make.
+func (w *world) everything() block {
+	w.closeEgress()
+	return w.template(block{
+		"tags":     block{"Name": "web", "Base": "{{ .SourceAMI }}"},
+		"run_tags": block{"Team": "tests"},
+		"temporary_iam_instance_profile_policy_document": block{
+			"Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}},
+		},
+	})
+}
+
+func touch(ctx context.Context, comm packersdk.Communicator, _ map[string]any) error {
+	_, err := sh(ctx, comm, "sudo touch /etc/built")
+	return err
+}
+
+// callsOfABuild is how many calls a build of everything makes, looks included;
+// that number varies by a few.
+const callsOfABuild = 52
+
+// sweep runs a build of everything for each of its calls, with a fault at that call.
+func sweep(t *testing.T, at func(w *world, nth int, cancel context.CancelFunc) localaws.Fault, check func(w *world, r result)) {
+	for nth := 1; nth <= callsOfABuild; nth++ {
+		t.Run(fmt.Sprint(nth), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, localaws.Options{})
+			raw := w.everything()
+			before := len(w.aws.Calls())
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			w.aws.Inject(at(w, nth, cancel))
+			r := w.build(ctx, raw, touch)
+			calls := w.aws.Calls()[before:]
+			if nth <= len(calls) {
+				t.Logf("fault at %s; %d calls", calls[nth-1].Action, len(calls))
+			}
+			check(w, r)
+			if t.Failed() {
+				t.Logf("the user saw:\n%s\nerror: %v", r.ui, r.err)
+			}
+		})
+	}
+}
+
+// named is what a leftover line is known by.
+var named = regexp.MustCompile(`\b(i|ami|sg)-[0-9a-f]+\b|packer-[a-z0-9]+`)
+
+// onlyNamed fails the test if anything is left that the user was not told of.
+func (w *world) onlyNamed(r result) {
+	w.Helper()
+	said := r.ui.String()
+	left := w.aws.Leftovers()
+	if !strings.Contains(said, "leaves behind") {
+		left = w.leftovers(r.artifact)
+	}
+	for _, line := range left {
+		name := named.FindString(line)
+		switch {
+		case r.artifact != nil && (strings.Contains(line, "snap-") || strings.Contains(r.artifact.Id(), name)):
+		case name == "" && strings.Contains(said, "leaves behind:\nerror:   instance"): // what an instance brings
+		case name == "" || !strings.Contains(said, name):
+			w.Errorf("left behind and not told: %s", line)
+		}
+	}
+}
+
+func (w *world) verdictIsRight(r result) {
+	w.Helper()
+	if (r.artifact == nil) != (r.err != nil) {
+		w.Errorf("artifact %v, error %v", r.artifact, r.err)
+	}
+	if r.artifact != nil {
+		id := strings.TrimPrefix(r.artifact.Id(), region+":")
+		found, err := w.ec2().DescribeImages(w.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
+		if err != nil || found.Images[0].State != types.ImageStateAvailable {
+			w.Errorf("the artifact's image: %v, %v", found, err)
+		}
+	}
+}
+
+func TestEveryCallRefused(t *testing.T) {
+	t.Parallel()
+	sweep(t,
+		func(_ *world, nth int, _ context.CancelFunc) localaws.Fault { return localaws.Fault{Nth: nth, Deny: true} },
+		func(w *world, r result) {
+			w.verdictIsRight(r)
+			w.onlyNamed(r)
+			if r.err != nil && !phased.MatchString(r.err.Error()) {
+				w.Errorf("the error does not name its phase: %v", r.err)
+			}
+		})
+}
+
+var phased = regexp.MustCompile(`^(plan|launch|connect|image): `)
+
+// An answer that is lost after the call had its effect is asked for again, and
+// what the lost one made is found instead of made twice.
+func TestEveryAnswerLost(t *testing.T) {
+	t.Parallel()
+	sweep(t,
+		func(_ *world, nth int, _ context.CancelFunc) localaws.Fault {
+			return localaws.Fault{Nth: nth, Drop: true, After: true}
+		},
+		func(w *world, r result) {
+			if r.err != nil {
+				w.Errorf("the build failed: %v", r.err)
+			}
+			w.verdictIsRight(r)
+			w.nothingLeft(r)
+		})
+}
+
+func TestCancelledAtEveryCall(t *testing.T) {
+	t.Parallel()
+	sweep(t,
+		func(_ *world, nth int, cancel context.CancelFunc) localaws.Fault {
+			return localaws.Fault{Nth: nth, Before: func(localaws.Call) { cancel() }}
+		},
+		func(w *world, r result) {
+			if r.err != nil && errors.Is(r.err, context.Canceled) {
+				w.Errorf("the context's own error is told: %v", r.err)
+			}
+			w.verdictIsRight(r)
+			w.nothingLeft(r)
+		})
+}

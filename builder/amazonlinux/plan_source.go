@@ -1,0 +1,216 @@
+package amazonlinux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
+)
+
+// A source is the image to start from and the type of instance that runs it.
+type source struct {
+	image        types.Image
+	architecture string
+	instanceType string
+}
+
+// findSource finds the image, and the type that it is to run on. Where the type
+// is given, the architecture comes from it; where it is not, from the image.
+func (p *plan) findSource(ctx context.Context, b *build) error {
+	c := b.config
+	archs, err := architectures(ctx, b, c.InstanceType)
+	if err != nil {
+		return err
+	}
+	if c.Architecture != "" && len(archs) > 0 && !slices.Contains(archs, c.Architecture) {
+		return fmt.Errorf("architecture: %q does not fit instance_type %q, which is %s; change one of them",
+			c.Architecture, c.InstanceType, strings.Join(archs, " or "))
+	}
+	want := c.Architecture
+	if want == "" && len(archs) > 0 {
+		want = archs[0]
+	}
+	image, err := findImage(ctx, b, want)
+	if err != nil {
+		return err
+	}
+	p.source = source{image: *image, architecture: string(image.Architecture), instanceType: c.InstanceType}
+	if p.source.instanceType == "" {
+		p.source.instanceType = defaultType(p.source.architecture)
+	}
+	if len(archs) == 0 {
+		archs = []string{p.source.architecture}
+	}
+	return p.source.check(c, archs)
+}
+
+func defaultType(architecture string) string {
+	if architecture == archARM {
+		return defaultTypeARM
+	}
+	return defaultTypeX86
+}
+
+// architectures are those that the type runs and Amazon Linux has.
+func architectures(ctx context.Context, b *build, name string) ([]string, error) {
+	if name == "" {
+		return nil, nil
+	}
+	found, err := b.aws.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{
+		InstanceTypes: []types.InstanceType{types.InstanceType(name)},
+	})
+	if err != nil && strings.HasPrefix(awsclient.Code(err), "InvalidInstanceType") || err == nil && len(found.InstanceTypes) == 0 {
+		return nil, fmt.Errorf("instance_type: %q does not exist in %s; choose another", name, b.aws.config.Region)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var archs []string
+	for _, arch := range found.InstanceTypes[0].ProcessorInfo.SupportedArchitectures {
+		if arch == types.ArchitectureTypeX8664 || arch == types.ArchitectureTypeArm64 {
+			archs = append(archs, string(arch))
+		}
+	}
+	if len(archs) == 0 {
+		return nil, fmt.Errorf("instance_type: %q runs neither x86_64 nor arm64 Linux; choose another", name)
+	}
+	return archs, nil
+}
+
+// findImage finds the source image by whichever option names it.
+func findImage(ctx context.Context, b *build, arch string) (*types.Image, error) {
+	c := b.config
+	switch {
+	case c.SourceAMI != "":
+		return imageByID(ctx, b, "source_ami", c.SourceAMI)
+	case c.SourceAMIFilter.given():
+		return imageByFilter(ctx, b, &c.SourceAMIFilter)
+	}
+	if arch == "" {
+		arch = archX86
+	}
+	return imageByParameter(ctx, b, c.parameter(arch))
+}
+
+func imageByParameter(ctx context.Context, b *build, name string) (*types.Image, error) {
+	found, err := b.aws.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(name)})
+	if code := awsclient.Code(err); code == "ParameterNotFound" || code == "ParameterVersionNotFound" {
+		return nil, fmt.Errorf("source image: SSM parameter %s does not exist in %s; check source_ami_parameter, or give source_ami", name, b.aws.config.Region)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("source image: SSM parameter %s: %w", name, awsclient.Err(err))
+	}
+	id := strings.TrimSpace(aws.ToString(found.Parameter.Value))
+	if !amiID.MatchString(id) {
+		return nil, fmt.Errorf("source image: SSM parameter %s does not hold an AMI's id; name one that does in source_ami_parameter", name)
+	}
+	return imageByID(ctx, b, "SSM parameter "+name, id)
+}
+
+func imageByID(ctx context.Context, b *build, from, id string) (*types.Image, error) {
+	found, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{id}})
+	if strings.HasPrefix(awsclient.Code(err), "InvalidAMIID") || err == nil && len(found.Images) == 0 {
+		return nil, fmt.Errorf("source image: %s (from %s) does not exist in %s, or is not shared with this account; AMI ids differ by region",
+			id, from, b.aws.config.Region)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &found.Images[0], nil
+}
+
+func imageByFilter(ctx context.Context, b *build, f *SourceAMIFilter) (*types.Image, error) {
+	images, err := describeImages(ctx, b, f, f.IncludeDeprecated)
+	if err != nil {
+		return nil, err
+	}
+	if len(images) == 0 {
+		return nil, noMatch(ctx, b, f)
+	}
+	if len(images) > 1 && !f.MostRecent {
+		return nil, fmt.Errorf("source_ami_filter: %d images match, such as %s (%s); narrow the filters, or set most_recent = true",
+			len(images), aws.ToString(images[0].ImageId), aws.ToString(images[0].Name))
+	}
+	newest := slices.MaxFunc(images, func(a, b types.Image) int {
+		return strings.Compare(aws.ToString(a.CreationDate), aws.ToString(b.CreationDate))
+	})
+	return &newest, nil
+}
+
+func describeImages(ctx context.Context, b *build, f *SourceAMIFilter, deprecated bool) ([]types.Image, error) {
+	in := &ec2.DescribeImagesInput{Owners: f.Owners}
+	if deprecated {
+		in.IncludeDeprecated = aws.Bool(true)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Filters)) {
+		in.Filters = append(in.Filters, filter(name, strings.Split(f.Filters[name], ",")...))
+	}
+	var images []types.Image
+	for {
+		page, err := b.aws.ec2.DescribeImages(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, page.Images...)
+		if aws.ToString(page.NextToken) == "" {
+			return images, nil
+		}
+		in.NextToken = page.NextToken
+	}
+}
+
+// noMatch says why nothing matched. AWS hides deprecated images from filters,
+// and by now that is most of Amazon Linux 2.
+func noMatch(ctx context.Context, b *build, f *SourceAMIFilter) error {
+	err := fmt.Errorf("source_ami_filter: no image in %s matches; check name, owners and architecture", b.aws.config.Region)
+	if f.IncludeDeprecated {
+		return err
+	}
+	hidden, lookErr := describeImages(ctx, b, f, true)
+	if lookErr != nil || len(hidden) == 0 {
+		return err
+	}
+	return fmt.Errorf("source_ami_filter: no image in %s matches but %d deprecated ones; set include_deprecated = true to build on the newest of them",
+		b.aws.config.Region, len(hidden))
+}
+
+// check refuses an image that this builder can't build on. archs are those of the instance type.
+func (s *source) check(c *Config, archs []string) error {
+	id, name := aws.ToString(s.image.ImageId), aws.ToString(s.image.Name)
+	var errs []error
+	refuse := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("source image %s (%s): "+format, append([]any{id, name}, args...)...))
+	}
+	if s.image.State != types.ImageStateAvailable {
+		refuse("it is %s, not available; choose another", s.image.State)
+	}
+	if s.image.RootDeviceType != types.DeviceTypeEbs {
+		refuse("its root device is of type %q; choose one on EBS", s.image.RootDeviceType)
+	}
+	if s.image.Platform == types.PlatformValuesWindows {
+		refuse("it is Windows; %s", whyNotWindows)
+	}
+	if c.Architecture != "" && s.architecture != c.Architecture {
+		refuse("it is for %s, and architecture says %s; change one of them", s.architecture, c.Architecture)
+	} else if !slices.Contains(archs, s.architecture) {
+		refuse("it is for %s, and instance_type %s is %s; change one of them", s.architecture, s.instanceType, strings.Join(archs, " or "))
+	}
+	if strings.Contains(name, "-minimal-") && c.userData == "" && c.Comm.Type != communicatorNone {
+		refuse("minimal images lack the SSM agent; choose a full one, or install the agent by user_data")
+	}
+	return errors.Join(errs...)
+}
+
+// isAL2 tells Amazon Linux 2 by the name that Amazon gives it.
+func (s *source) isAL2() bool {
+	return strings.HasPrefix(aws.ToString(s.image.Name), "amzn2-")
+}

@@ -1,0 +1,173 @@
+package amazonlinux
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hashicorp/packer-plugin-sdk/template/config"
+)
+
+func TestReachesAWS(t *testing.T) {
+	any4 := []types.IpRange{{CidrIp: aws.String("0.0.0.0/0")}}
+	rule := func(protocol string, from, to int32, ranges []types.IpRange) types.IpPermission {
+		return types.IpPermission{IpProtocol: aws.String(protocol), FromPort: aws.Int32(from), ToPort: aws.Int32(to), IpRanges: ranges}
+	}
+	for name, test := range map[string]struct {
+		rule types.IpPermission
+		want bool
+	}{
+		"all traffic":    {types.IpPermission{IpProtocol: aws.String("-1"), IpRanges: any4}, true},
+		"443":            {rule("tcp", 443, 443, any4), true},
+		"all ports":      {rule("tcp", 0, 65535, any4), true},
+		"80":             {rule("tcp", 80, 80, any4), false},
+		"udp":            {rule("udp", 443, 443, any4), false},
+		"inside only":    {rule("tcp", 443, 443, []types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}}), false},
+		"to a group":     {types.IpPermission{IpProtocol: aws.String("-1"), UserIdGroupPairs: []types.UserIdGroupPair{{}}}, false},
+		"IPv6 only":      {types.IpPermission{IpProtocol: aws.String("-1"), Ipv6Ranges: []types.Ipv6Range{{CidrIpv6: aws.String("::/0")}}}, false},
+		"no ports given": {types.IpPermission{IpProtocol: aws.String("tcp"), IpRanges: any4}, false},
+	} {
+		if got := reachesAWS(test.rule); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestBetterSubnet(t *testing.T) {
+	subnet := func(id string, public bool, free int32) types.Subnet {
+		return types.Subnet{SubnetId: aws.String(id), MapPublicIpOnLaunch: aws.Bool(public), AvailableIpAddressCount: aws.Int32(free)}
+	}
+	list := []types.Subnet{subnet("d", false, 900), subnet("c", true, 10), subnet("b", true, 200), subnet("a", true, 200)}
+	order := func(public bool) string {
+		sorted := slices.Clone(list)
+		slices.SortFunc(sorted, betterSubnet(public))
+		var ids []string
+		for _, s := range sorted {
+			ids = append(ids, *s.SubnetId)
+		}
+		return strings.Join(ids, "")
+	}
+	if got := order(true); got != "abcd" {
+		t.Errorf("public first: %s", got)
+	}
+	if got := order(false); got != "dabc" {
+		t.Errorf("private first: %s", got)
+	}
+}
+
+func testImage() types.Image {
+	return types.Image{
+		ImageId: aws.String("ami-0123456789abcdef0"), Name: aws.String("amzn2-ami-kernel-5.10-hvm-2.0.20260601.0-x86_64-gp2"),
+		State: types.ImageStateAvailable, Architecture: types.ArchitectureValuesX8664, RootDeviceType: types.DeviceTypeEbs,
+		RootDeviceName: aws.String("/dev/xvda"), CreationDate: aws.String("2026-06-02T00:00:00.000Z"), OwnerId: aws.String("137112412989"),
+		Tags: []types.Tag{{Key: aws.String("Team"), Value: aws.String("base")}},
+		BlockDeviceMappings: []types.BlockDeviceMapping{
+			{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(8)}},
+			{DeviceName: aws.String("/dev/sdb"), VirtualName: aws.String("ephemeral0")},
+			{DeviceName: aws.String("/dev/sdc"), Ebs: &types.EbsBlockDevice{VolumeSize: aws.Int32(100), DeleteOnTermination: aws.Bool(false)}},
+		},
+	}
+}
+
+// Every volume goes with its instance, whatever the source image says.
+func TestVolumes(t *testing.T) {
+	got, err := volumes(RootVolume{Size: 20, Type: "gp3", IOPS: 4000, Throughput: 250, Encrypted: config.TriTrue, KMSKeyID: "alias/k"}, testImage())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []types.BlockDeviceMapping{
+		{DeviceName: aws.String("/dev/xvda"), Ebs: &types.EbsBlockDevice{
+			DeleteOnTermination: aws.Bool(true), VolumeSize: aws.Int32(20), VolumeType: types.VolumeTypeGp3,
+			Iops: aws.Int32(4000), Throughput: aws.Int32(250), Encrypted: aws.Bool(true), KmsKeyId: aws.String("alias/k"),
+		}},
+		{DeviceName: aws.String("/dev/sdc"), Ebs: &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(true)}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(types.BlockDeviceMapping{}, types.EbsBlockDevice{})); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := volumes(RootVolume{Size: 7}, testImage()); err == nil || !strings.Contains(err.Error(), "can't shrink") {
+		t.Errorf("a root volume smaller than its snapshot: %v", err)
+	}
+}
+
+func TestSourceCheck(t *testing.T) {
+	x86 := []string{archX86}
+	for name, test := range map[string]struct {
+		change func(*types.Image, *Config)
+		want   string // "" for no error
+	}{
+		"fine":           {func(*types.Image, *Config) {}, ""},
+		"pending":        {func(i *types.Image, _ *Config) { i.State = types.ImageStatePending }, "it is pending"},
+		"instance store": {func(i *types.Image, _ *Config) { i.RootDeviceType = types.DeviceTypeInstanceStore }, "choose one on EBS"},
+		"windows":        {func(i *types.Image, _ *Config) { i.Platform = types.PlatformValuesWindows }, "it is Windows"},
+		"other type":     {func(i *types.Image, _ *Config) { i.Architecture = types.ArchitectureValuesArm64 }, "instance_type t3.small is x86_64"},
+		"other arch":     {func(_ *types.Image, c *Config) { c.Architecture = archARM }, "architecture says arm64"},
+		"minimal":        {func(i *types.Image, _ *Config) { i.Name = aws.String("al2023-ami-minimal-2023.1-x86_64") }, "lack the SSM agent"},
+		"minimal with user data": {func(i *types.Image, c *Config) {
+			i.Name, c.userData = aws.String("al2023-ami-minimal-2023.1-x86_64"), "IyEK"
+		}, ""},
+	} {
+		image, c := testImage(), &Config{}
+		test.change(&image, c)
+		s := source{image: image, architecture: string(image.Architecture), instanceType: "t3.small"}
+		err := s.check(c, x86)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+func testBuild(t *testing.T, raw block) *build {
+	t.Helper()
+	b, err := prepare(t, with(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &build{config: &b.config, interp: b.interp, ui: new(recorder), id: "abc", started: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)}
+}
+
+func TestRenderTags(t *testing.T) {
+	b := testBuild(t, block{
+		"ami_description": "from {{ .SourceAMIName }}",
+		"tags":            block{"Base": "{{ .SourceAMI }}", "Team": "{{ .SourceAMITags.Team }}"},
+		"tag":             []block{{"key": "Region", "value": "{{ .BuildRegion }}"}},
+		"snapshot_tags":   block{"Team": "snapshots"},
+		"run_tags":        block{"Name": "mine"},
+	})
+	got, err := render(b, &plan{region: "eu-west-1", source: source{image: testImage()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	temporary := map[string]string{"Name": "packer web-1", tagBuild: "abc", tagExpires: "2026-07-01T12:00:00Z"}
+	image := map[string]string{tagBuild: "abc", "Base": "ami-0123456789abcdef0", "Team": "base", "Region": "eu-west-1"}
+	want := texts{
+		description: "from amzn2-ami-kernel-5.10-hvm-2.0.20260601.0-x86_64-gp2",
+		image:       image,
+		snapshots:   merge(image, map[string]string{"Team": "snapshots"}),
+		run:         merge(temporary, map[string]string{"Name": "mine"}),
+		volumes:     temporary,
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(texts{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRenderTellsWhatIsTooLong(t *testing.T) {
+	b := testBuild(t, block{"tags": block{"x": "{{ .SourceAMIName }}" + strings.Repeat("y", 250)}})
+	if _, err := render(b, &plan{source: source{image: testImage()}}); err == nil || !strings.Contains(err.Error(), `tags: "x"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What IAM would refuse in a tag must not cost the launch.
+func TestIAMTagsLeaveOutWhatIAMRefuses(t *testing.T) {
+	got := iamTags(map[string]string{"Name": "web (blue)", "Team": "a@b"})
+	if len(got) != 1 || *got[0].Key != "Team" {
+		t.Errorf("got %v", got)
+	}
+}

@@ -1,0 +1,115 @@
+package amazonlinux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+)
+
+// stepProvision hands the instance to Packer, which runs the provisioners.
+type stepProvision struct{}
+
+// provisionersEnd is how long cancelled provisioners may take to end.
+const provisionersEnd = 10 * time.Second
+
+func (s *stepProvision) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
+	err := s.provision(ctx, bag, packersdk.HookProvision)
+	if err == nil {
+		return conclude(bag, nil)
+	}
+	// Packer prints what its provisioners say; so the error goes on as it is.
+	bag.Put(stateError, err)
+	return multistep.ActionHalt
+}
+
+// Cleanup runs the error-cleanup-provisioner, if the build failed and the template has one.
+func (s *stepProvision) Cleanup(bag multistep.StateBag) {
+	err := errorOf(bag)
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	if failed := s.provision(context.Background(), bag, packersdk.HookCleanupProvision); failed != nil {
+		buildOf(bag).ui.Error(fmt.Sprintf("error-cleanup-provisioner: %v", failed))
+	}
+}
+
+// provision runs Packer's hook. Once cancelled it waits for the provisioners'
+// end, so that none is at work on an instance that goes away; but not for ever.
+func (s *stepProvision) provision(ctx context.Context, bag multistep.StateBag, name string) error {
+	hook, ok := bag.Get(stateHook).(packersdk.Hook)
+	if !ok || hook == nil {
+		return nil
+	}
+	comm, _ := bag.Get(stateCommunicator).(packersdk.Communicator)
+	ended := make(chan error, 1)
+	go func() { ended <- hook.Run(ctx, name, buildOf(bag).ui, comm, bag.Get(stateGeneratedData)) }()
+	select {
+	case err := <-ended:
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case <-ended:
+	case <-time.After(provisionersEnd):
+		slog.Warn("provisioners still at work after the build was cancelled", "waited", provisionersEnd)
+	}
+	return ctx.Err()
+}
+
+// generatedKeys are the values beyond Packer's own that templates can use as
+// build.NAME, under the names of amazon-ebs.
+var generatedKeys = []string{
+	"BuildRegion",
+	"SourceAMI",
+	"SourceAMICreationDate",
+	"SourceAMIName",
+	"SourceAMIOwner",
+	"SourceAMIOwnerName",
+}
+
+// generatedData is what provisioners and templates read as build.ID,
+// build.Host and so on. The connection's type is told as it is, so that a tool
+// that must dial by itself (Ansible without its proxy) sees that it can't and
+// goes through Packer. No web server is offered; the three values that say so
+// are those that provisioners know.
+func generatedData(b *build) map[string]any {
+	info := b.plan.info()
+	c := &b.config.Comm
+	kind := c.Type
+	if kind == communicatorSSH && !b.config.ownCredentials() {
+		kind = communicatorSSM
+	}
+	return map[string]any{
+		"BuildRegion":           info.BuildRegion,
+		"SourceAMI":             info.SourceAMI,
+		"SourceAMICreationDate": info.SourceAMICreationDate,
+		"SourceAMIName":         info.SourceAMIName,
+		"SourceAMIOwner":        info.SourceAMIOwner,
+		"SourceAMIOwnerName":    info.SourceAMIOwnerName,
+
+		"ID":                b.instance.id,
+		"PackerRunUUID":     os.Getenv("PACKER_RUN_UUID"),
+		"PackerHTTPIP":      "ERR_HTTP_IP_NOT_IMPLEMENTED_BY_BUILDER",
+		"PackerHTTPPort":    "ERR_HTTP_PORT_NOT_IMPLEMENTED_BY_BUILDER",
+		"PackerHTTPAddr":    "ERR_HTTP_ADDR_NOT_IMPLEMENTED_BY_BUILDER",
+		"Host":              b.instance.privateIP,
+		"Port":              c.SSHPort,
+		"User":              c.SSHUsername,
+		"Password":          c.SSHPassword,
+		"ConnType":          kind,
+		"SSHPublicKey":      string(c.SSHPublicKey),
+		"SSHPrivateKey":     string(c.SSHPrivateKey),
+		"SSHPrivateKeyFile": c.SSHPrivateKeyFile,
+		"SSHAgentAuth":      c.SSHAgentAuth,
+		"WinRMPassword":     "",
+	}
+}

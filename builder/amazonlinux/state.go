@@ -1,0 +1,57 @@
+package amazonlinux
+
+import (
+	"time"
+
+	"github.com/hashicorp/packer-plugin-sdk/multistep"
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+	"github.com/hashicorp/packer-plugin-sdk/template/interpolate"
+)
+
+// The keys that Packer's SDK reads; ours is stateBuild alone.
+const (
+	stateBuild         = "build"
+	stateUI            = "ui"
+	stateHook          = "hook"
+	stateError         = "error"
+	stateCommunicator  = "communicator"
+	stateInstanceID    = "instance_id"
+	stateGeneratedData = "generated_data"
+)
+
+// A build is what one run knows. Steps fill it in their order; a step reads
+// only what earlier ones have set.
+type build struct {
+	config *Config
+	interp interpolate.Context
+	ui     packersdk.Ui
+	aws    clients
+
+	id      string    // names and tags everything that this run makes
+	started time.Time // expiry is counted from here
+
+	plan     *plan     // by stepPlan; never changed afterwards
+	groups   []string  // by stepEgressGroup: the security groups of the instance
+	profile  string    // by stepProfile: name or ARN of the instance profile, "" for none
+	instance *instance // by stepInstance
+	image    string    // by stepImage, once the image is available
+
+	made ledger
+}
+
+// buildOf is the only type assertion of the package: Run puts the build into
+// the bag before any step runs.
+func buildOf(bag multistep.StateBag) *build {
+	return bag.Get(stateBuild).(*build)
+}
+
+// errorOf is the error that the bag holds, if any.
+func errorOf(bag multistep.StateBag) error {
+	err, _ := bag.Get(stateError).(error)
+	return err
+}
+
+func has(bag multistep.StateBag, key string) bool {
+	_, ok := bag.GetOk(key)
+	return ok
+}

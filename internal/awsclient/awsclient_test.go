@@ -1,0 +1,149 @@
+package awsclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+)
+
+// bare takes every source of credentials and region out of the environment.
+func bare(t *testing.T) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "AWS_") {
+			t.Setenv(name, "")
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	none := filepath.Join(t.TempDir(), "none")
+	t.Setenv("AWS_CONFIG_FILE", none)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", none)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+}
+
+func TestLoadTellsWhatIsMissing(t *testing.T) {
+	for name, test := range map[string]struct {
+		o    Options
+		want string
+	}{
+		"region":      {Options{AccessKey: "a", SecretKey: "b"}, "region: none is set"},
+		"credentials": {Options{Region: "us-east-1"}, "credentials: none that work"},
+		"profile":     {Options{Region: "us-east-1", Profile: "nobody"}, "nobody"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bare(t)
+			_, err := Load(t.Context(), test.o)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLoadReadsTheGivenCredentialsFile(t *testing.T) {
+	bare(t)
+	file := filepath.Join(t.TempDir(), "credentials")
+	text := "[ci]\naws_access_key_id = AKIAFROMFILE\naws_secret_access_key = s\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Load(t.Context(), Options{Region: "us-east-1", Profile: "ci", SharedCredentialsFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := cfg.Credentials.Retrieve(t.Context())
+	if err != nil || got.AccessKeyID != "AKIAFROMFILE" {
+		t.Errorf("got %q, %v", got.AccessKeyID, err)
+	}
+}
+
+// serve answers every request the same and returns what came.
+func serve(t *testing.T, status int, body string) *[]*http.Request {
+	t.Helper()
+	var came []*http.Request
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		came = append(came, r)
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ENDPOINT_URL", server.URL)
+	return &came
+}
+
+func TestAssumeRole(t *testing.T) {
+	bare(t)
+	came := serve(t, 200, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+		<AccessKeyId>ASIAROLE</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>
+		</Credentials></AssumeRoleResult></AssumeRoleResponse>`)
+	cfg, err := Load(t.Context(), Options{
+		Region: "us-east-1", AccessKey: "AKIA", SecretKey: "b", UserAgent: "packer-plugin-ssm/1.2.3",
+		AssumeRole: &AssumeRole{RoleARN: "arn:aws:iam::123456789012:role/x", ExternalID: "ext", SessionName: "me", Tags: map[string]string{"k": "v"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := cfg.Credentials.Retrieve(t.Context())
+	if err != nil || got.AccessKeyID != "ASIAROLE" {
+		t.Errorf("got %q, %v", got.AccessKeyID, err)
+	}
+	r := (*came)[0]
+	for name, want := range map[string]string{
+		"RoleArn": "arn:aws:iam::123456789012:role/x", "ExternalId": "ext", "RoleSessionName": "me", "Tags.member.1.Key": "k",
+	} {
+		if got := r.Form.Get(name); got != want {
+			t.Errorf("%s = %q, want %q", name, got, want)
+		}
+	}
+	if agent := r.UserAgent(); !strings.Contains(agent, "packer-plugin-ssm/1.2.3") {
+		t.Errorf("user agent %q", agent)
+	}
+}
+
+func TestErr(t *testing.T) {
+	bare(t)
+	serve(t, 403, `<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized to perform this operation. Encoded authorization failure message: AAAA</Message></Error></Errors><RequestID>req-1</RequestID></Response>`)
+	cfg, err := Load(t.Context(), Options{Region: "us-east-1", AccessKey: "AKIA", SecretKey: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = ec2.NewFromConfig(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+	told := Err(fmt.Errorf("wrapped: %w", err))
+	want := "DescribeVpcs: UnauthorizedOperation: You are not authorized to perform this operation (request req-1); the caller's IAM policy must allow ec2:DescribeVpcs"
+	if told.Error() != want {
+		t.Errorf("got  %s\nwant %s", told, want)
+	}
+	if Code(told) != "UnauthorizedOperation" || !Denied(told) || !errors.Is(Err(told), told) {
+		t.Errorf("code %q, denied %v", Code(told), Denied(told))
+	}
+	if Err(nil) != nil || Code(nil) != "" || Code(errors.New("x")) != "" || Denied(nil) {
+		t.Error("nil and other errors are not AWS's")
+	}
+}
+
+func TestErrKeepsCancellation(t *testing.T) {
+	bare(t)
+	cfg, err := Load(t.Context(), Options{Region: "us-east-1", AccessKey: "AKIA", SecretKey: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = sts.NewFromConfig(cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	told := Err(err)
+	if !errors.Is(told, context.Canceled) || told.Error() != "GetCallerIdentity: context canceled" {
+		t.Errorf("got %v", told)
+	}
+}
