@@ -1,0 +1,339 @@
+package localaws
+
+import (
+	"maps"
+	"slices"
+)
+
+type reservationDescription struct {
+	ID        string                   `xml:"reservationId"`
+	OwnerID   string                   `xml:"ownerId"`
+	Groups    set[groupName]           `xml:"groupSet"`
+	Instances set[instanceDescription] `xml:"instancesSet"`
+}
+
+type instanceDescription struct {
+	ID              string                    `xml:"instanceId"`
+	ImageID         string                    `xml:"imageId"`
+	State           instanceState             `xml:"instanceState"`
+	PrivateName     string                    `xml:"privateDnsName"`
+	PublicName      string                    `xml:"dnsName"`
+	Reason          string                    `xml:"reason"`
+	KeyName         string                    `xml:"keyName,omitempty"`
+	LaunchIndex     int                       `xml:"amiLaunchIndex"`
+	ProductCodes    set[string]               `xml:"productCodes"`
+	Type            string                    `xml:"instanceType"`
+	LaunchTime      string                    `xml:"launchTime"`
+	Placement       placementDescription      `xml:"placement"`
+	Monitoring      monitoringDescription     `xml:"monitoring"`
+	SubnetID        string                    `xml:"subnetId,omitempty"`
+	VPCID           string                    `xml:"vpcId,omitempty"`
+	PrivateIP       string                    `xml:"privateIpAddress,omitempty"`
+	PublicIP        string                    `xml:"ipAddress,omitempty"`
+	SourceDestCheck *bool                     `xml:"sourceDestCheck"`
+	Groups          set[groupName]            `xml:"groupSet"`
+	StateReason     *stateReason              `xml:"stateReason"`
+	Architecture    string                    `xml:"architecture"`
+	RootType        string                    `xml:"rootDeviceType"`
+	RootDevice      string                    `xml:"rootDeviceName"`
+	Devices         set[attachedDevice]       `xml:"blockDeviceMapping"`
+	Virtualization  string                    `xml:"virtualizationType"`
+	Lifecycle       string                    `xml:"instanceLifecycle,omitempty"`
+	SpotRequestID   string                    `xml:"spotInstanceRequestId,omitempty"`
+	ClientToken     string                    `xml:"clientToken"`
+	Tags            set[tag]                  `xml:"tagSet"`
+	Hypervisor      string                    `xml:"hypervisor"`
+	Interfaces      set[interfaceDescription] `xml:"networkInterfaceSet"`
+	Profile         *profileDescription       `xml:"iamInstanceProfile"`
+	EBSOptimized    bool                      `xml:"ebsOptimized"`
+	ENA             bool                      `xml:"enaSupport"`
+	CPU             cpuDescription            `xml:"cpuOptions"`
+	Capacity        capacityDescription       `xml:"capacityReservationSpecification"`
+	Hibernation     hibernationDescription    `xml:"hibernationOptions"`
+	Metadata        metadataDescription       `xml:"metadataOptions"`
+	Enclave         enclaveDescription        `xml:"enclaveOptions"`
+	BootMode        string                    `xml:"bootMode,omitempty"`
+	CurrentBootMode string                    `xml:"currentInstanceBootMode"`
+	Platform        string                    `xml:"platformDetails"`
+	Usage           string                    `xml:"usageOperation"`
+	UsageTime       string                    `xml:"usageOperationUpdateTime"`
+	PrivateDNS      privateDNSName            `xml:"privateDnsNameOptions"`
+	Maintenance     maintenanceDescription    `xml:"maintenanceOptions"`
+}
+
+type placementDescription struct {
+	Zone      string `xml:"availabilityZone"`
+	ZoneID    string `xml:"availabilityZoneId"`
+	GroupName string `xml:"groupName"`
+	Tenancy   string `xml:"tenancy"`
+}
+
+type attachedDevice struct {
+	DeviceName string      `xml:"deviceName"`
+	EBS        attachedEBS `xml:"ebs"`
+}
+
+type attachedEBS struct {
+	VolumeID            string `xml:"volumeId"`
+	Status              string `xml:"status"`
+	AttachTime          string `xml:"attachTime"`
+	DeleteOnTermination bool   `xml:"deleteOnTermination"`
+}
+
+type profileDescription struct {
+	ARN string `xml:"arn"`
+	ID  string `xml:"id"`
+}
+
+type cpuDescription struct {
+	Cores   int64 `xml:"coreCount"`
+	Threads int64 `xml:"threadsPerCore"`
+}
+
+type capacityDescription struct {
+	Preference string `xml:"capacityReservationPreference"`
+}
+
+type hibernationDescription struct {
+	Configured bool `xml:"configured"`
+}
+
+type enclaveDescription struct {
+	Enabled bool `xml:"enabled"`
+}
+
+type maintenanceDescription struct {
+	AutoRecovery string `xml:"autoRecovery"`
+}
+
+type metadataDescription struct {
+	State string `xml:"state"`
+	metadataOptions
+}
+
+func (p *ec2Place) describeReservation(all []*instance) reservationDescription {
+	return reservationDescription{ID: all[0].reservationID, OwnerID: p.account, Instances: setFrom(all, p.describeInstance)}
+}
+
+func (p *ec2Place) describeInstance(i *instance) instanceDescription {
+	d := instanceDescription{
+		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), Reason: i.reason, KeyName: i.keyName, LaunchIndex: i.launchIndex,
+		Type: i.kind.name, LaunchTime: ec2Time(i.LaunchTime), Placement: placementDescription{Zone: i.zone.name, ZoneID: i.zone.id, Tenancy: i.tenancy},
+		Monitoring: monitoringDescription{i.monitoringState()}, Architecture: i.architecture, RootType: "ebs", RootDevice: i.rootDevice,
+		Virtualization: "hvm", ClientToken: i.clientToken, Tags: p.tagSet(i.ID), Hypervisor: "xen", EBSOptimized: i.ebsOptimized, ENA: true,
+		CPU: i.cpu(), Capacity: capacityDescription{i.capacity}, Metadata: i.describeMetadata(), BootMode: i.bootMode,
+		CurrentBootMode: i.currentBootMode(), Platform: "Linux/UNIX", Usage: "RunInstances", UsageTime: ec2Time(i.created),
+		PrivateDNS: privateDNSName{HostnameType: "ip-name"}, Maintenance: maintenanceDescription{"default"},
+	}
+	if i.stateCode != "" {
+		d.StateReason = &stateReason{i.stateCode, i.stateMessage}
+	}
+	if i.ProfileARN != "" {
+		d.Profile = &profileDescription{i.ProfileARN, i.profileID}
+	}
+	if i.spotRequestID != "" {
+		d.Lifecycle, d.SpotRequestID, d.Usage = "spot", i.spotRequestID, "RunInstances:00SP"
+	}
+	d.Devices = setFrom(i.volumes(), func(v *volume) attachedDevice {
+		return attachedDevice{v.device, attachedEBS{v.id, v.attachState, ec2Time(v.attached), v.deleteOnTermination}}
+	})
+	p.describeNetwork(i, &d)
+	return d
+}
+
+// describeNetwork adds what a terminated instance no longer has.
+func (p *ec2Place) describeNetwork(i *instance, d *instanceDescription) {
+	n := i.primary()
+	if n == nil {
+		return
+	}
+	d.SubnetID, d.VPCID, d.Groups = i.subnetID, i.vpcID, p.groupNames(n.groupIDs)
+	d.PrivateIP, d.PrivateName = n.privateIP.String(), p.privateName(n.privateIP)
+	d.SourceDestCheck = new(n.sourceDestCheck)
+	if i.State != "pending" {
+		d.PublicIP, d.PublicName = n.publicIP, p.publicName(n)
+	}
+	d.Interfaces = setFrom(p.interfacesOf(i.ID), func(n *networkInterface) interfaceDescription { return p.describeInterface(n, false) })
+}
+
+func (i *instance) cpu() cpuDescription {
+	threads := max(1, i.kind.number("threads"))
+	cores := i.kind.number("cores")
+	if cores == 0 {
+		cores = i.kind.number("vcpus") / threads
+	}
+	return cpuDescription{cores, threads}
+}
+
+func (i *instance) currentBootMode() string {
+	if i.bootMode == "" || i.bootMode == "uefi-preferred" && !slices.Contains(i.kind.list("boot"), "uefi") {
+		return "legacy-bios"
+	}
+	return "uefi"
+}
+
+func (i *instance) describeMetadata() metadataDescription {
+	state := "applied"
+	if i.State == "pending" {
+		state = "pending"
+	}
+	return metadataDescription{state, i.metadata}
+}
+
+type describeInstancesInput struct {
+	dryRun
+	page
+	IDs     []string `query:"InstanceId"`
+	Managed *bool    `query:"IncludeManagedResources"`
+	Filters []filter `query:"Filter"`
+}
+
+type describeInstancesOutput struct {
+	Reservations set[reservationDescription] `xml:"reservationSet"`
+	NextToken    string                      `xml:"nextToken,omitempty"`
+}
+
+func (s *Server) describeInstances(c *call, in *describeInstancesInput) (*describeInstancesOutput, error) {
+	p := c.place()
+	if err := in.notBoth(in.IDs, "instancesSet"); err != nil {
+		return nil, err
+	}
+	all, err := c.instancesAsked(in.IDs, in.Filters)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	part, next, err := paged(in.page, 5, 1000, all)
+	if err != nil {
+		return nil, err
+	}
+	out := &describeInstancesOutput{NextToken: next}
+	for group := range together(part, func(i *instance) string { return i.reservationID }) {
+		out.Reservations.Items = append(out.Reservations.Items, p.describeReservation(group))
+	}
+	return out, nil
+}
+
+// together yields runs of neighbours with the same key.
+func together[T any](all []T, key func(T) string) func(yield func([]T) bool) {
+	return func(yield func([]T) bool) {
+		for start := 0; start < len(all); {
+			end := start + 1
+			for end < len(all) && key(all[end]) == key(all[start]) {
+				end++
+			}
+			if !yield(all[start:end]) {
+				return
+			}
+			start = end
+		}
+	}
+}
+
+// instancesAsked are the instances that ids and filters select, in order of their launch.
+func (c *call) instancesAsked(ids []string, filters []filter) ([]*instance, error) {
+	p := c.place()
+	var all []*instance
+	if len(ids) > 0 {
+		found, err := c.findInstances(ids)
+		if err != nil {
+			return nil, err
+		}
+		all = slices.Compact(found)
+	} else {
+		all = slices.DeleteFunc(slices.Collect(c.server.instances(p.account, p.region)), func(i *instance) bool { return c.tooNew(i.created, i.Account) })
+	}
+	return p.instanceFilters().keep(filters, func(i *instance) map[string]string { return p.tags[i.ID] }, all)
+}
+
+func (p *ec2Place) instanceFilters() filterTable[*instance] {
+	table := maps.Clone(instanceFilters)
+	network := func(f func(*networkInterface) []string) func(*instance) []string {
+		return func(i *instance) []string {
+			var values []string
+			for _, n := range p.interfacesOf(i.ID) {
+				values = append(values, f(n)...)
+			}
+			return values
+		}
+	}
+	single := func(f func(*networkInterface) string) func(*instance) []string { return network(one(f)) }
+	table["owner-id"] = one(func(*instance) string { return p.account })
+	for _, prefix := range []string{"", "network-interface.addresses."} {
+		table[prefix+"private-ip-address"] = single(func(n *networkInterface) string { return n.privateIP.String() })
+	}
+	table["private-dns-name"] = single(func(n *networkInterface) string { return p.privateName(n.privateIP) })
+	table["ip-address"] = single(func(n *networkInterface) string { return n.publicIP })
+	table["network-interface.association.public-ip"] = table["ip-address"]
+	table["dns-name"] = single(p.publicName)
+	table["network-interface.network-interface-id"] = single(func(n *networkInterface) string { return n.id })
+	table["network-interface.subnet-id"] = single(func(n *networkInterface) string { return n.subnetID })
+	table["network-interface.vpc-id"] = single(func(n *networkInterface) string { return n.vpcID })
+	table["source-dest-check"] = single(func(n *networkInterface) string { return boolWord(n.sourceDestCheck) })
+	groupIDs := network(func(n *networkInterface) []string { return n.groupIDs })
+	groupNames := network(func(n *networkInterface) []string {
+		return nonEmpty(p.groupNames(n.groupIDs).Items, func(g groupName) string { return g.Name })
+	})
+	for _, prefix := range []string{"", "instance.", "network-interface."} {
+		table[prefix+"group-id"], table[prefix+"group-name"] = groupIDs, groupNames
+	}
+	return table
+}
+
+var instanceFilters = filterTable[*instance]{
+	"architecture":                               one(func(i *instance) string { return i.architecture }),
+	"availability-zone":                          one(func(i *instance) string { return i.zone.name }),
+	"availability-zone-id":                       one(func(i *instance) string { return i.zone.id }),
+	"block-device-mapping.device-name":           ofVolumes(func(v *volume) string { return v.device }),
+	"block-device-mapping.volume-id":             ofVolumes(func(v *volume) string { return v.id }),
+	"block-device-mapping.status":                ofVolumes(func(v *volume) string { return v.attachState }),
+	"block-device-mapping.delete-on-termination": ofVolumes(func(v *volume) string { return boolWord(v.deleteOnTermination) }),
+	"block-device-mapping.attach-time":           ofVolumes(func(v *volume) string { return ec2Time(v.attached) }),
+	"boot-mode":                                  one(func(i *instance) string { return i.bootMode }),
+	"client-token":                               one(func(i *instance) string { return i.clientToken }),
+	"current-instance-boot-mode":                 one((*instance).currentBootMode),
+	"hypervisor":                                 one(func(*instance) string { return "xen" }),
+	"iam-instance-profile.arn":                   one(func(i *instance) string { return i.ProfileARN }),
+	"iam-instance-profile.id":                    one(func(i *instance) string { return i.profileID }),
+	"iam-instance-profile.name":                  one(func(i *instance) string { return lastPart(i.ProfileARN) }),
+	"image-id":                                   one(func(i *instance) string { return i.ImageID }),
+	"instance-id":                                one(func(i *instance) string { return i.ID }),
+	"instance-lifecycle": one(func(i *instance) string {
+		if i.spotRequestID != "" {
+			return "spot"
+		}
+		return ""
+	}),
+	"instance-state-code":            one(func(i *instance) string { return number(stateCodes[i.State]) }),
+	"instance-state-name":            one(func(i *instance) string { return i.State }),
+	"instance-type":                  one(func(i *instance) string { return i.kind.name }),
+	"key-name":                       one(func(i *instance) string { return i.keyName }),
+	"launch-index":                   one(func(i *instance) string { return number(i.launchIndex) }),
+	"launch-time":                    one(func(i *instance) string { return ec2Time(i.LaunchTime) }),
+	"metadata-options.http-endpoint": one(func(i *instance) string { return i.metadata.Endpoint }),
+	"metadata-options.http-put-response-hop-limit": one(func(i *instance) string { return number(i.metadata.HopLimit) }),
+	"metadata-options.http-tokens":                 one(func(i *instance) string { return i.metadata.Tokens }),
+	"metadata-options.instance-metadata-tags":      one(func(i *instance) string { return i.metadata.Tags }),
+	"monitoring-state":                             one((*instance).monitoringState),
+	"platform":                                     func(*instance) []string { return nil },
+	"platform-details":                             one(func(*instance) string { return "Linux/UNIX" }),
+	"product-code":                                 func(*instance) []string { return nil },
+	"reason":                                       one(func(i *instance) string { return i.reason }),
+	"reservation-id":                               one(func(i *instance) string { return i.reservationID }),
+	"root-device-name":                             one(func(i *instance) string { return i.rootDevice }),
+	"root-device-type":                             one(func(*instance) string { return "ebs" }),
+	"spot-instance-request-id":                     one(func(i *instance) string { return i.spotRequestID }),
+	"state-reason-code":                            one(func(i *instance) string { return i.stateCode }),
+	"state-reason-message":                         one(func(i *instance) string { return i.stateMessage }),
+	"subnet-id":                                    one(func(i *instance) string { return i.subnetID }),
+	"tenancy":                                      one(func(i *instance) string { return i.tenancy }),
+	"virtualization-type":                          one(func(*instance) string { return "hvm" }),
+	"vpc-id":                                       one(func(i *instance) string { return i.vpcID }),
+	"capacity-reservation-specification.capacity-reservation-preference": one(func(i *instance) string { return i.capacity }),
+}
+
+func ofVolumes(f func(*volume) string) func(*instance) []string {
+	return func(i *instance) []string { return nonEmpty(i.volumes(), f) }
+}

@@ -1,0 +1,528 @@
+package localaws
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// launchData is what RunInstances and a launch template have in common.
+type launchData struct {
+	tagSpecs
+	ImageID      string              `query:"ImageId" xml:"imageId,omitempty"`
+	Type         string              `query:"InstanceType" xml:"instanceType,omitempty"`
+	KeyName      string              `query:"KeyName" xml:"keyName,omitempty"`
+	UserData     *string             `query:"UserData" xml:"userData"`
+	GroupIDs     []string            `query:"SecurityGroupId" xml:"securityGroupIdSet>item,omitempty"`
+	GroupNames   []string            `query:"SecurityGroup" xml:"securityGroupSet>item,omitempty"`
+	Devices      []blockDevice       `query:"BlockDeviceMapping" xml:"blockDeviceMappingSet>item,omitempty"`
+	Interfaces   []interfaceRequest  `query:"NetworkInterface" xml:"networkInterfaceSet>item,omitempty"`
+	Profile      *profileRequest     `query:"IamInstanceProfile" xml:"iamInstanceProfile"`
+	Metadata     *metadataRequest    `query:"MetadataOptions" xml:"metadataOptions"`
+	Shutdown     *string             `query:"InstanceInitiatedShutdownBehavior" xml:"instanceInitiatedShutdownBehavior"`
+	KeepAlive    *bool               `query:"DisableApiTermination" xml:"disableApiTermination"`
+	KeepRunning  *bool               `query:"DisableApiStop" xml:"disableApiStop"`
+	EBSOptimized *bool               `query:"EbsOptimized" xml:"ebsOptimized"`
+	Monitoring   *monitoringRequest  `query:"Monitoring" xml:"monitoring"`
+	Credits      *creditRequest      `query:"CreditSpecification" xml:"creditSpecification"`
+	Placement    *placementRequest   `query:"Placement" xml:"placement"`
+	Market       *marketRequest      `query:"InstanceMarketOptions" xml:"instanceMarketOptions"`
+	Capacity     *capacityRequest    `query:"CapacityReservationSpecification" xml:"capacityReservationSpecification"`
+	Enclave      *monitoringRequest  `query:"EnclaveOptions" xml:"enclaveOptions"`
+	Hibernation  *hibernationRequest `query:"HibernationOptions" xml:"hibernationOptions"`
+	CPU          *cpuRequest         `query:"CpuOptions" xml:"cpuOptions"`
+	Licenses     []licenseRequest    `query:"LicenseSpecification" xml:"licenseSet>item,omitempty"`
+	Maintenance  *maintenanceRequest `query:"MaintenanceOptions" xml:"maintenanceOptions"`
+	PrivateDNS   *privateDNSRequest  `query:"PrivateDnsNameOptions" xml:"privateDnsNameOptions"`
+}
+
+type profileRequest struct {
+	ARN  string `query:"Arn" xml:"arn,omitempty"`
+	Name string `query:"Name" xml:"name,omitempty"`
+}
+
+type metadataRequest struct {
+	Tokens   *string `query:"HttpTokens" xml:"httpTokens"`
+	HopLimit *int64  `query:"HttpPutResponseHopLimit" xml:"httpPutResponseHopLimit"`
+	Endpoint *string `query:"HttpEndpoint" xml:"httpEndpoint"`
+	IPv6     *string `query:"HttpProtocolIpv6" xml:"httpProtocolIpv6"`
+	Tags     *string `query:"InstanceMetadataTags" xml:"instanceMetadataTags"`
+}
+
+type monitoringRequest struct {
+	Enabled *bool `query:"Enabled" xml:"enabled"`
+}
+
+type hibernationRequest struct {
+	Configured *bool `query:"Configured" xml:"configured"`
+}
+
+type creditRequest struct {
+	CPUCredits string `query:"CpuCredits" xml:"cpuCredits"`
+}
+
+type cpuRequest struct {
+	Cores   *int64 `query:"CoreCount" xml:"coreCount"`
+	Threads *int64 `query:"ThreadsPerCore" xml:"threadsPerCore"`
+}
+
+type licenseRequest struct {
+	ARN string `query:"LicenseConfigurationArn" xml:"licenseConfigurationArn"`
+}
+
+type maintenanceRequest struct {
+	AutoRecovery *string `query:"AutoRecovery" xml:"autoRecovery"`
+}
+
+type privateDNSRequest struct {
+	HostnameType *string `query:"HostnameType" xml:"hostnameType"`
+	ARecord      *bool   `query:"EnableResourceNameDnsARecord" xml:"enableResourceNameDnsARecord"`
+	AAAARecord   *bool   `query:"EnableResourceNameDnsAAAARecord" xml:"enableResourceNameDnsAAAARecord"`
+}
+
+type placementRequest struct {
+	Zone         string `query:"AvailabilityZone" xml:"availabilityZone,omitempty"`
+	ZoneID       string `query:"AvailabilityZoneId" xml:"availabilityZoneId,omitempty"`
+	Tenancy      string `query:"Tenancy" xml:"tenancy,omitempty"`
+	GroupName    string `query:"GroupName" xml:"groupName,omitempty"`
+	HostID       string `query:"HostId" xml:"hostId,omitempty"`
+	HostGroupARN string `query:"HostResourceGroupArn" xml:"hostResourceGroupArn,omitempty"`
+}
+
+type marketRequest struct {
+	Type string       `query:"MarketType" xml:"marketType,omitempty"`
+	Spot *spotOptions `query:"SpotOptions" xml:"spotOptions"`
+}
+
+type spotOptions struct {
+	MaxPrice     string `query:"MaxPrice" xml:"maxPrice,omitempty"`
+	Type         string `query:"SpotInstanceType" xml:"spotInstanceType,omitempty"`
+	Interruption string `query:"InstanceInterruptionBehavior" xml:"instanceInterruptionBehavior,omitempty"`
+	ValidUntil   string `query:"ValidUntil" xml:"validUntil,omitempty"`
+}
+
+type capacityRequest struct {
+	Preference string          `query:"CapacityReservationPreference" xml:"capacityReservationPreference,omitempty"`
+	Target     *capacityTarget `query:"CapacityReservationTarget" xml:"capacityReservationTarget"`
+}
+
+type capacityTarget struct {
+	ID       string `query:"CapacityReservationId" xml:"capacityReservationId,omitempty"`
+	GroupARN string `query:"CapacityReservationResourceGroupArn" xml:"capacityReservationResourceGroupArn,omitempty"`
+}
+
+type interfaceRequest struct {
+	DeviceIndex         *int64   `query:"DeviceIndex" xml:"deviceIndex"`
+	InterfaceID         string   `query:"NetworkInterfaceId" xml:"networkInterfaceId,omitempty"`
+	SubnetID            string   `query:"SubnetId" xml:"subnetId,omitempty"`
+	GroupIDs            []string `query:"SecurityGroupId" xml:"groupSet>groupId,omitempty"`
+	PublicIP            *bool    `query:"AssociatePublicIpAddress" xml:"associatePublicIpAddress"`
+	PrivateIP           string   `query:"PrivateIpAddress" xml:"privateIpAddress,omitempty"`
+	Description         string   `query:"Description" xml:"description,omitempty"`
+	DeleteOnTermination *bool    `query:"DeleteOnTermination" xml:"deleteOnTermination"`
+	Kind                string   `query:"InterfaceType" xml:"interfaceType,omitempty"`
+	CardIndex           *int64   `query:"NetworkCardIndex" xml:"networkCardIndex"`
+}
+
+type runInput struct {
+	dryRun
+	launchData
+	MinCount    *int64           `query:"MinCount"`
+	MaxCount    *int64           `query:"MaxCount"`
+	SubnetID    string           `query:"SubnetId"`
+	PrivateIP   string           `query:"PrivateIpAddress"`
+	ClientToken *string          `query:"ClientToken"`
+	Template    *templateRequest `query:"LaunchTemplate"`
+}
+
+type templateRequest struct {
+	ID      string  `query:"LaunchTemplateId" xml:"launchTemplateId,omitempty"`
+	Name    string  `query:"LaunchTemplateName" xml:"launchTemplateName,omitempty"`
+	Version *string `query:"Version" xml:"version"`
+}
+
+// A launchPlan is a launch decided on: everything checked, nothing made.
+type launchPlan struct {
+	data      *launchData
+	count     int64
+	token     string
+	image     *image
+	kind      *instanceType
+	volumes   []*volumePlan
+	subnet    *subnet
+	privateIP netip.Addr // zero: any
+	groupIDs  []string
+	publicIP  bool
+	network   interfaceRequest
+	profile   *instanceProfile
+	userData  []byte
+	metadata  metadataOptions
+	tags      map[string]map[string]string
+	credits   string
+	spot      bool
+}
+
+func (s *Server) runInstances(c *call, in *runInput) (*reservationDescription, error) {
+	p := c.place()
+	if err := c.applyTemplate(in); err != nil {
+		return nil, err
+	}
+	plan, err := c.planLaunch(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	started, err := repeatable(c, in.ClientToken, func() ([]*instance, error) { return p.launch(plan) })
+	if err != nil {
+		return nil, err
+	}
+	r := p.describeReservation(started)
+	return &r, nil
+}
+
+// applyTemplate lays the request over the launch template that it names.
+func (c *call) applyTemplate(in *runInput) error {
+	if in.Template == nil {
+		return nil
+	}
+	v, err := c.place().findTemplateVersion(in.Template)
+	if err != nil {
+		return err
+	}
+	in.launchData = v.data.under(in.launchData)
+	if in.SubnetID != "" && len(in.Interfaces) > 0 && in.Interfaces[0].SubnetID == "" {
+		in.Interfaces = slices.Clone(in.Interfaces)
+		in.Interfaces[0].SubnetID, in.SubnetID = in.SubnetID, ""
+	}
+	return nil
+}
+
+// planLaunch checks a launch as EC2 does before it makes anything.
+func (c *call) planLaunch(in *runInput) (*launchPlan, error) {
+	plan := &launchPlan{data: &in.launchData, token: valueOr(in.ClientToken, "")}
+	for _, decide := range []func(*call, *runInput) error{
+		plan.decideCount, plan.decideImage, plan.decideType, plan.decideNetwork, plan.decideOptions,
+		plan.decideProfile, plan.decideVolumes, plan.decideLimits,
+	} {
+		if err := decide(c, in); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	plan.tags, err = in.forTypes("instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu")
+	return plan, err
+}
+
+func (l *launchPlan) decideCount(_ *call, in *runInput) error {
+	switch {
+	case in.MinCount == nil:
+		return missing("MinCount")
+	case in.MaxCount == nil:
+		return missing("MaxCount")
+	case *in.MinCount < 1:
+		return refuse("InvalidParameterValue", "Value (%d) for parameter minCount is invalid. Minimum number of instances must be greater than zero", *in.MinCount)
+	case *in.MaxCount < *in.MinCount:
+		return refuse("InvalidParameterValue", "Value (%d) for parameter minCount is invalid. MinCount is greater than MaxCount.", *in.MinCount)
+	}
+	l.count = *in.MaxCount
+	return nil
+}
+
+func (l *launchPlan) decideImage(c *call, in *runInput) error {
+	if in.ImageID == "" {
+		return missing("ImageId")
+	}
+	id := in.ImageID
+	if name, ok := strings.CutPrefix(id, "resolve:ssm:"); ok {
+		parameter, known := c.server.publicParameters(c.region)[name]
+		if !known {
+			return refuse("InvalidParameterValue", "Value (%s) for parameter ImageId is invalid. The parameter %s does not exist.", id, name)
+		}
+		id = parameter.value
+	}
+	var err error
+	if l.image, err = c.findImage(id); err != nil {
+		return err
+	}
+	if l.image.state != "available" {
+		return refuse("InvalidAMIID.Unavailable", "The image ID '%s' is not available", id)
+	}
+	return nil
+}
+
+func (l *launchPlan) decideType(_ *call, in *runInput) error {
+	name := in.Type
+	if name == "" {
+		name = "m1.small"
+	}
+	l.kind = instanceTypes()[name]
+	if l.kind == nil {
+		return refuse("InvalidParameterValue", "Invalid value '%s' for InstanceType.", name)
+	}
+	if !l.kind.runs(l.image.architecture) {
+		return refuse("InvalidParameterValue", "The architecture '%s' of the specified instance type does not match the architecture '%s' of the specified AMI. "+
+			"Specify an instance type and an AMI that have matching architectures, and try again. "+
+			"You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.",
+			strings.Join(l.kind.architectures(), ","), l.image.architecture)
+	}
+	if !slices.Contains(l.kind.list("virtualization"), "hvm") {
+		return refuse("InvalidParameterCombination", "Non-Windows instances with a virtualization type of 'hvm' are currently not supported for this instance type : %s", name)
+	}
+	return nil
+}
+
+func (l *launchPlan) decideOptions(c *call, in *runInput) error {
+	if in.KeyName != "" && c.place().keyPairs[in.KeyName] == nil {
+		return refuse("InvalidKeyPair.NotFound", "The key pair '%s' does not exist", in.KeyName)
+	}
+	if s := valueOr(in.Shutdown, "stop"); s != "stop" && s != "terminate" {
+		return refuse("InvalidParameterValue", "Value (%s) for parameter instanceInitiatedShutdownBehavior is invalid. Unknown instance-initiated shutdown behavior.", s)
+	}
+	if err := l.decideUserData(in); err != nil {
+		return err
+	}
+	if isTrue(in.EBSOptimized) && l.kind.text("ebsoptimized") == "unsupported" {
+		return refuse("InvalidParameterCombination", "EBS-optimized instances are not supported for instance type %s.", l.kind.name)
+	}
+	if p := in.Placement; p != nil && (p.HostID != "" || p.HostGroupARN != "" || p.Tenancy == "host") {
+		return refuse("UnsupportedOperation", "Dedicated hosts are not simulated.")
+	}
+	if cr := in.Capacity; cr != nil && cr.Target != nil && cr.Target.ID != "" {
+		return refuse("InvalidCapacityReservationId.NotFound", "The capacity reservation '%s' does not exist", cr.Target.ID)
+	}
+	if isTrueIn(in.Enclave) && l.kind.text("enclaves") != "supported" {
+		return refuse("InvalidParameterCombination", "Enclaves are not supported on instance type %s.", l.kind.name)
+	}
+	if err := l.decideCredits(in); err != nil {
+		return err
+	}
+	if err := l.decideMarket(c, in); err != nil {
+		return err
+	}
+	return l.decideMetadata(in)
+}
+
+func isTrueIn(r *monitoringRequest) bool { return r != nil && isTrue(r.Enabled) }
+
+// maxUserData is the largest user data, in bytes before its encoding.
+const maxUserData = 16384
+
+func (l *launchPlan) decideUserData(in *runInput) error {
+	data, err := decodeUserData(valueOr(in.UserData, ""))
+	l.userData = data
+	return err
+}
+
+func decodeUserData(encoded string) ([]byte, error) {
+	clean := strings.NewReplacer("\n", "", "\r", "").Replace(encoded)
+	data, err := base64.StdEncoding.DecodeString(clean)
+	if err != nil {
+		return nil, refuse("InvalidParameterValue", "Invalid BASE64 encoding of user data.")
+	}
+	if len(data) > maxUserData {
+		return nil, refuse("InvalidParameterValue", "User data is limited to %d bytes", maxUserData)
+	}
+	return data, nil
+}
+
+func (l *launchPlan) decideCredits(in *runInput) error {
+	if !l.kind.yes("burstable") {
+		if in.Credits != nil {
+			return refuse("InvalidParameterCombination", "The CPU credit option is not supported for instance type %s.", l.kind.name)
+		}
+		return nil
+	}
+	l.credits = "unlimited"
+	if l.kind.family() == "t2" {
+		l.credits = "standard"
+	}
+	if in.Credits != nil {
+		l.credits = in.Credits.CPUCredits
+	}
+	if l.credits != "standard" && l.credits != "unlimited" {
+		return refuse("InvalidParameterValue", "Value (%s) for parameter CpuCredits is invalid. Valid values: standard, unlimited.", l.credits)
+	}
+	return nil
+}
+
+func (l *launchPlan) decideMarket(_ *call, in *runInput) error {
+	if in.Market == nil || in.Market.Type == "" {
+		return nil
+	}
+	if in.Market.Type != "spot" {
+		return refuse("InvalidParameterValue", "Value (%s) for parameter MarketType is invalid.", in.Market.Type)
+	}
+	l.spot = true
+	if in.Market.Spot == nil || in.Market.Spot.MaxPrice == "" {
+		return nil
+	}
+	most, err := strconv.ParseFloat(in.Market.Spot.MaxPrice, 64)
+	if err != nil || most <= 0 {
+		return refuse("InvalidParameterValue", "Invalid value '%s' for maxPrice.", in.Market.Spot.MaxPrice)
+	}
+	price := l.kind.spotPrice(0)
+	if least, err := strconv.ParseFloat(price, 64); err == nil && most < least {
+		return refuse("SpotMaxPriceTooLow", "Your Spot request price of %s is lower than the minimum required Spot request fulfillment price of %s.", in.Market.Spot.MaxPrice, price)
+	}
+	return nil
+}
+
+func (l *launchPlan) decideMetadata(in *runInput) error {
+	l.metadata = metadataOptions{Tokens: "optional", HopLimit: 1, Endpoint: "enabled", IPv6: "disabled", Tags: "disabled"}
+	if l.image.imdsSupport == "v2.0" {
+		l.metadata.Tokens, l.metadata.HopLimit = "required", 2
+	}
+	if in.Metadata == nil {
+		return nil
+	}
+	return l.metadata.change(in.Metadata)
+}
+
+func (m *metadataOptions) change(r *metadataRequest) error {
+	for _, o := range []struct {
+		name  string
+		to    *string
+		what  *string
+		valid []string
+	}{
+		{"HttpTokens", r.Tokens, &m.Tokens, []string{"optional", "required"}},
+		{"HttpEndpoint", r.Endpoint, &m.Endpoint, []string{"enabled", "disabled"}},
+		{"HttpProtocolIpv6", r.IPv6, &m.IPv6, []string{"enabled", "disabled"}},
+		{"InstanceMetadataTags", r.Tags, &m.Tags, []string{"enabled", "disabled"}},
+	} {
+		if o.to == nil {
+			continue
+		}
+		if !slices.Contains(o.valid, *o.to) {
+			return refuse("InvalidParameterValue", "Value (%s) for parameter %s is invalid. Valid values: %s.", *o.to, o.name, strings.Join(o.valid, ", "))
+		}
+		*o.what = *o.to
+	}
+	if r.HopLimit == nil {
+		return nil
+	}
+	if *r.HopLimit < 1 || *r.HopLimit > 64 {
+		return refuse("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid. It must be between 1 and 64.", *r.HopLimit)
+	}
+	m.HopLimit = *r.HopLimit
+	return nil
+}
+
+// decideProfile finds the instance profile as EC2 sees it, which is later than IAM.
+func (l *launchPlan) decideProfile(c *call, in *runInput) error {
+	r := in.Profile
+	if r == nil || r.Name == "" && r.ARN == "" {
+		return nil
+	}
+	if r.Name != "" && r.ARN != "" {
+		return refuse("InvalidParameterCombination", "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'")
+	}
+	account := c.caller.account
+	l.profile = c.server.instanceProfile(account, r.Name+r.ARN)
+	if l.profile != nil && (r.ARN == "") == (l.profile.arn != r.Name) {
+		return nil
+	}
+	if p := c.server.iam.profileAs(account, r.Name+r.ARN); p != nil && p.role == nil && !c.now.Before(p.visibleAt) {
+		return refuse("InvalidParameterValue", "IAM Instance Profile \"%s\" has no associated IAM Roles", p.arn)
+	}
+	if r.ARN != "" {
+		return refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN", r.ARN)
+	}
+	return refuse("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", r.Name)
+}
+
+func (l *launchPlan) decideVolumes(c *call, in *runInput) error {
+	var err error
+	l.volumes, err = c.planVolumes(l.image, in.Devices)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(l.volumes, func(v *volumePlan) bool { return v.device == l.image.rootDevice }) {
+		return refuse("InvalidBlockDeviceMapping", "The root device %s can't be left out.", l.image.rootDevice)
+	}
+	return nil
+}
+
+// maxVCPUs is the quota of running on-demand instances.
+const maxVCPUs = 512
+
+func (l *launchPlan) decideLimits(c *call, in *runInput) error {
+	used := int64(0)
+	for _, i := range c.place().instances {
+		if i.State == "pending" || i.State == "running" {
+			used += i.kind.number("vcpus")
+		}
+	}
+	if used+*in.MinCount*l.kind.number("vcpus") > maxVCPUs {
+		return refuse("VcpuLimitExceeded", "You have requested more vCPU capacity than your current vCPU limit of %d allows for the instance bucket "+
+			"that the specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit.", maxVCPUs)
+	}
+	l.count = min(l.count, (maxVCPUs-used)/max(1, l.kind.number("vcpus")))
+	if free := int64(c.place().freeAddresses(l.subnet)); free < *in.MinCount {
+		return refuse("InsufficientFreeAddressesInSubnet", "There are not enough free addresses in subnet '%s' to satisfy the requested number of instances.", l.subnet.id)
+	}
+	return nil
+}
+
+// under is the template's data with what a request sets laid over it. Lists of
+// a request take the template's place, but for its block devices and its tags by kind.
+func (d launchData) under(r launchData) launchData {
+	text := func(what *string, by string) {
+		if by != "" {
+			*what = by
+		}
+	}
+	text(&d.ImageID, r.ImageID)
+	text(&d.Type, r.Type)
+	text(&d.KeyName, r.KeyName)
+	override(&d.UserData, r.UserData)
+	override(&d.Profile, r.Profile)
+	override(&d.Metadata, r.Metadata)
+	override(&d.Shutdown, r.Shutdown)
+	override(&d.KeepAlive, r.KeepAlive)
+	override(&d.KeepRunning, r.KeepRunning)
+	override(&d.EBSOptimized, r.EBSOptimized)
+	override(&d.Monitoring, r.Monitoring)
+	override(&d.Credits, r.Credits)
+	override(&d.Placement, r.Placement)
+	override(&d.Market, r.Market)
+	override(&d.Capacity, r.Capacity)
+	override(&d.Enclave, r.Enclave)
+	if len(r.GroupIDs)+len(r.GroupNames) > 0 {
+		d.GroupIDs, d.GroupNames = r.GroupIDs, r.GroupNames
+	}
+	if len(r.Interfaces) > 0 {
+		d.Interfaces = r.Interfaces
+	}
+	if merged, err := mergeDevices(d.Devices, r.Devices); err == nil {
+		d.Devices = merged
+	}
+	d.TagSpecifications = mergeTagSpecs(d.TagSpecifications, r.TagSpecifications)
+	return d
+}
+
+func mergeTagSpecs(base, by []tagSpec) []tagSpec {
+	merged := map[string]map[string]string{}
+	for _, spec := range slices.Concat(base, by) {
+		if merged[spec.ResourceType] == nil {
+			merged[spec.ResourceType] = map[string]string{}
+		}
+		for _, t := range spec.Tags {
+			merged[spec.ResourceType][t.Key] = t.Value
+		}
+	}
+	var specs []tagSpec
+	for _, kind := range slices.Sorted(maps.Keys(merged)) {
+		spec := tagSpec{ResourceType: kind}
+		for _, k := range slices.Sorted(maps.Keys(merged[kind])) {
+			spec.Tags = append(spec.Tags, tag{k, merged[kind][k]})
+		}
+		specs = append(specs, spec)
+	}
+	return specs
+}

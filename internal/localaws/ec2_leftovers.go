@@ -1,0 +1,74 @@
+package localaws
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// ec2Leftovers is what stands beside what an account finds at the start.
+func (s *Server) ec2Leftovers() []string {
+	var left []string
+	for _, p := range s.ec2.places {
+		left = append(left, p.leftovers()...)
+	}
+	for region, r := range s.ec2.regions {
+		for id, img := range r.images {
+			if img.owner != amazonAccount {
+				left = append(left, "ec2 image "+region+" "+id+" "+img.name+" "+img.state)
+			}
+		}
+		for id, snap := range r.snapshots {
+			if snap.owner != amazonAccount {
+				left = append(left, "ec2 snapshot "+region+" "+id+" "+snap.state)
+			}
+		}
+	}
+	slices.Sort(left)
+	return left
+}
+
+func (p *ec2Place) leftovers() []string {
+	var left []string
+	add := func(kind, id string, more ...string) {
+		left = append(left, strings.Join(append([]string{"ec2", kind, p.region, id}, more...), " "))
+	}
+	for id, i := range p.instances {
+		if i.State != "terminated" {
+			add("instance", id, i.State)
+		}
+	}
+	for id, v := range p.volumes {
+		if v.state != "deleting" {
+			add("volume", id, v.state)
+		}
+	}
+	for id, g := range p.groups {
+		if g.name != "default" {
+			add("security group", id, g.name)
+		}
+	}
+	for id, v := range p.vpcs {
+		if !v.isDefault {
+			add("vpc", id)
+		}
+	}
+	for id, g := range p.natGateways {
+		if g.state != "deleted" {
+			add("nat gateway", id, g.state)
+		}
+	}
+	for kind, ids := range map[string][]string{
+		"key pair":          slices.Collect(maps.Keys(p.keyPairs)),
+		"network interface": slices.Collect(maps.Keys(p.interfaces)),
+		"vpc endpoint":      slices.Collect(maps.Keys(p.endpoints)),
+		"elastic ip":        slices.Collect(maps.Keys(p.addresses)),
+		"launch template":   slices.Collect(maps.Keys(p.launchTemplates)),
+		"fleet":             slices.Collect(maps.Keys(p.fleets)),
+	} {
+		for _, id := range ids {
+			add(kind, id)
+		}
+	}
+	return left
+}

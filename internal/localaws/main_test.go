@@ -1,0 +1,14 @@
+package localaws
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/localaws/machine"
+)
+
+func TestMain(m *testing.M) {
+	machine.Main()
+	goleak.VerifyTestMain(m)
+}
