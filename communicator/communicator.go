@@ -82,7 +82,7 @@ func (c *Communicator) open(ctx context.Context) error {
 	if c.shell, err = newShell(ctx, c); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	return c.openTunnels()
+	return c.openTunnels() //nolint:contextcheck // tunnels outlive the call and end with the communicator
 }
 
 // Leave ends the SSH connections and sessions, stops the private daemon and

@@ -164,6 +164,30 @@ func TestLostSessionNeedsNoBootstrap(t *testing.T) {
 	}
 }
 
+func TestInstanceThatGoesDownIsNotUsedYet(t *testing.T) {
+	i := newInstance(t)
+	c := connectTo(t, i, Config{})
+	cmd := hang(t, c)
+	// The daemon is killed, and everything else a moment after it is back.
+	i.mu.Lock()
+	i.stopLocked()
+	i.mu.Unlock()
+	if got := cmd.Wait(); got != packersdk.CmdDisconnect {
+		t.Errorf("exit status %d", got)
+	}
+	again := i.nextLogin()
+	uploaded := make(chan error, 1)
+	go func() { uploaded <- c.Upload("f", strings.NewReader("text"), nil) }()
+	<-again
+	i.cut()
+	if err := <-uploaded; err != nil {
+		t.Fatal(err)
+	}
+	if i.count("bootstrap") != 3 {
+		t.Errorf("%d bootstraps, want one on the instance that was going down and one after", i.count("bootstrap"))
+	}
+}
+
 func TestShutdownSignalIsADisconnect(t *testing.T) {
 	i := newInstance(t)
 	c := connectTo(t, i, Config{})
@@ -260,7 +284,7 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 func TestOwnCredentials(t *testing.T) {
 	i := newInstance(t)
 	i.mu.Lock()
-	i.startLocked()
+	i.startLocked(t.Context())
 	port := i.listener.Addr().String()
 	i.mu.Unlock()
 	var number int
@@ -291,7 +315,7 @@ func TestAnotherServerIsNotTalkedTo(t *testing.T) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	other := newInstance(t)
-	other.startLocked()
+	other.startLocked(t.Context())
 	if err := c.pinned.check("", nil, other.hostKey.PublicKey()); !errors.As(err, new(*hostKeyError)) {
 		t.Errorf("another host key: %v", err)
 	}

@@ -18,8 +18,8 @@ import (
 // Link is what the communicator needs of the instance. Its functions retry
 // what passes by itself and end with their context. An error that carries an
 // API code which says that asking again is pointless (a denied permission, an
-// unknown document) ends a connection attempt at once; others are tried again
-// until the time for connecting is over.
+// unknown document), or that wraps ErrPermanent, ends the connecting at once;
+// others are tried again until the time for it is over.
 type Link struct {
 	// OpenPort opens a session to a TCP port of the instance. It waits, as
 	// long as ctx does, while the agent is not connected.
@@ -34,6 +34,10 @@ type Link struct {
 	// connection was lost. Nil leaves the waiting to Run.
 	Online func(ctx context.Context) error
 }
+
+// ErrPermanent is what a Link's function wraps to say that trying again is
+// pointless, for instance because the instance is being terminated.
+var ErrPermanent = errors.New("trying again is pointless")
 
 // Config says how to connect.
 type Config struct {

@@ -3,6 +3,7 @@ package communicator
 import (
 	"context"
 	"net"
+	"time"
 )
 
 // Port is what the tests put in the place of a session.
@@ -26,3 +27,12 @@ func ConnectOver(ctx context.Context, cfg Config,
 
 // Name is what the daemon of the communicator is called on the instance.
 func (c *Communicator) Name() string { return c.identity.name }
+
+// BootstrapScripts makes the scripts of one build whose instance ends itself.
+func BootstrapScripts(user string) (func(ttl time.Duration) string, error) {
+	id, err := newIdentity()
+	if err != nil {
+		return nil, err
+	}
+	return func(ttl time.Duration) string { return id.bootstrap(user, ttl) }, nil
+}

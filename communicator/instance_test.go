@@ -31,11 +31,11 @@ type instance struct {
 	listener net.Listener    // nil: no daemon
 	conns    map[net.Conn]bool
 	sessions map[*fakePort]bool
-	frozen   bool // nothing answers, nothing ends
 	agent    chan struct{}
-	scripts  []string // what was run, by kind
-	refuse   error    // what Run gives instead
-	logins   int
+	scripts  []string      // what was run, by kind
+	refuse   error         // what Run gives instead
+	login    chan struct{} // closed at the next login
+	boots    int
 	commands sync.WaitGroup
 }
 
@@ -69,8 +69,8 @@ func (i *instance) online(ctx context.Context) error {
 }
 
 var (
-	keyLine = regexp.MustCompile(`(?m)(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/=]+`)
-	nowhere = errors.New("connection refused")
+	keyLine    = regexp.MustCompile(`(?m)(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/=]+`)
+	errNowhere = errors.New("connection refused")
 )
 
 func (i *instance) runScript(ctx context.Context, script string) (string, error) {
@@ -97,14 +97,14 @@ func (i *instance) runScript(ctx context.Context, script string) (string, error)
 		i.keys[string(key.Marshal())] = true
 	}
 	if i.listener == nil {
-		i.startLocked()
+		i.startLocked(ctx)
 	}
 	_, port, err := net.SplitHostPort(i.listener.Addr().String())
 	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(i.hostKey.PublicKey())))
-	return fmt.Sprintf("packer-plugin-ssm %s %s 00000000-0000-0000-0000-000000000000\n", port, key), err
+	return fmt.Sprintf("packer-plugin-ssm %s %s %08d-0000-0000-0000-000000000000\n", port, key, i.boots), err
 }
 
-func (i *instance) startLocked() {
+func (i *instance) startLocked(ctx context.Context) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		i.t.Error(err)
@@ -112,7 +112,7 @@ func (i *instance) startLocked() {
 	if i.hostKey, err = ssh.NewSignerFromKey(key); err != nil {
 		i.t.Error(err)
 	}
-	if i.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
 		i.t.Error(err)
 	}
 	listener, conf := i.listener, i.serverConfig(i.hostKey)
@@ -138,10 +138,13 @@ func (i *instance) serverConfig(host ssh.Signer) *ssh.ServerConfig {
 			if meta.User() != "ec2-user" || !i.keys[string(key.Marshal())] {
 				return nil, errors.New("unknown key")
 			}
-			i.logins++
+			if i.login != nil {
+				close(i.login)
+				i.login = nil
+			}
 			return nil, nil
 		},
-		PasswordCallback: func(meta ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+		PasswordCallback: func(_ ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
 			if string(password) != "correct" {
 				return nil, errors.New("wrong password")
 			}
@@ -168,6 +171,7 @@ func (i *instance) stopLocked() {
 func (i *instance) cut() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.boots++
 	i.stopLocked()
 	for p := range i.sessions {
 		p.end(errors.New("document worker timed out"))
@@ -189,6 +193,7 @@ func (i *instance) goAway() (comeBack func()) {
 func (i *instance) freeze() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.boots++
 	for p := range i.sessions {
 		p.frozen.Store(true)
 	}
@@ -196,6 +201,14 @@ func (i *instance) freeze() {
 		_ = i.listener.Close()
 		i.listener = nil
 	}
+}
+
+// nextLogin is closed once somebody has been let in.
+func (i *instance) nextLogin() <-chan struct{} {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.login = make(chan struct{})
+	return i.login
 }
 
 func (i *instance) count(kind string) int {

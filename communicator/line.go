@@ -33,6 +33,7 @@ type line struct {
 	err     error // under mu until dead is closed
 	streams map[*stream]struct{}
 
+	over  bool           // the session had ended by itself; to be read after wait
 	owned sync.WaitGroup // watch, keepalives under way, closing streams
 }
 
@@ -144,6 +145,8 @@ func (l *line) replies(ctx context.Context) bool {
 	return false
 }
 
+const sessionGrace = 200 * time.Millisecond
+
 // fail cuts the line: every stream first, because what runs over them waits,
 // then the session, which says goodbye to the service and may take a while.
 func (l *line) fail(err error) {
@@ -162,11 +165,31 @@ func (l *line) fail(err error) {
 		closing.Go(func() { _ = s.Conn.Close() })
 	}
 	l.owned.Go(func() {
+		if errors.Is(err, errHungUp) {
+			l.over = l.sessionOver()
+		}
 		// A session that is gone has nobody to tell.
 		_ = l.port.Close()
 		closing.Wait()
 	})
 }
+
+// sessionOver tells whether the session has ended too. Its streams may end a
+// moment before it says so.
+func (l *line) sessionOver() bool {
+	timer := time.NewTimer(sessionGrace)
+	defer timer.Stop()
+	select {
+	case <-l.port.Done():
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// hungUp tells that it was the instance that ended the line, not the session.
+// It is to be asked after wait.
+func (l *line) hungUp() bool { return errors.Is(l.err, errHungUp) && !l.over }
 
 // wait returns when nothing of the line is left; fail comes before.
 func (l *line) wait() { l.owned.Wait() }

@@ -31,6 +31,7 @@ type guest struct {
 	up    chan struct{} // closed while it is up
 	ports map[*guestPort]bool
 	halts sync.WaitGroup
+	off   chan struct{} // closed when it has powered itself off
 }
 
 func newGuest(t *testing.T) *guest {
@@ -43,7 +44,7 @@ func newGuest(t *testing.T) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &guest{up: make(chan struct{}), ports: map[*guestPort]bool{}}
+	g := &guest{up: make(chan struct{}), off: make(chan struct{}), ports: map[*guestPort]bool{}}
 	g.Machine, err = host.Create(t.Context(), machine.Spec{
 		ID: "i-0123456789abcdef0", Layers: []machine.LayerID{base},
 		OnHalt: func(how machine.How) { g.halted(t, how) },
@@ -74,6 +75,7 @@ func (g *guest) halted(t *testing.T, how machine.How) {
 	clear(g.ports)
 	g.mu.Unlock()
 	if how != machine.Rebooted {
+		close(g.off)
 		return
 	}
 	g.halts.Go(func() {
@@ -218,6 +220,7 @@ func execute(t *testing.T, c *communicator.Communicator, text string, stdin io.R
 }
 
 func TestPrivateDaemon(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	before := g.must(t, "ls /run; pgrep -x sshd | sort")
 	c := g.connect(t, communicator.Config{})
@@ -246,6 +249,7 @@ func TestPrivateDaemon(t *testing.T) {
 }
 
 func TestBootstrapTwiceIsOnce(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	c := g.connect(t, communicator.Config{TTL: time.Hour})
 	daemons := "cd /run/" + c.Name() + " && cat pid port host_key.pub"
@@ -270,6 +274,7 @@ func TestBootstrapTwiceIsOnce(t *testing.T) {
 }
 
 func TestRebootInACommand(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	c := g.connect(t, communicator.Config{})
 	boot := g.must(t, "cat /proc/sys/kernel/random/boot_id; touch /run/marker")
@@ -288,6 +293,7 @@ func TestRebootInACommand(t *testing.T) {
 }
 
 func TestFilesOnOpenSSH(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	c := g.connect(t, communicator.Config{})
 	source := filepath.Join(t.TempDir(), "site")
@@ -330,6 +336,7 @@ func TestFilesOnOpenSSH(t *testing.T) {
 }
 
 func TestBootstrapRefusals(t *testing.T) {
+	t.Parallel()
 	g := newGuest(t)
 	connect := func(user string) error {
 		c, err := communicator.ConnectOver(t.Context(), communicator.Config{User: user}, g.open, g.run, g.online)
@@ -349,4 +356,102 @@ func TestBootstrapRefusals(t *testing.T) {
 	if err := connect("root"); err != nil {
 		t.Errorf("root: %v", err)
 	}
+}
+
+func TestInstanceEndsItself(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	script, err := communicator.BootstrapScripts("ec2-user")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const timers = "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c '^packer-ssm-.*-ttl$' || :"
+	g.must(t, script(time.Hour))
+	g.must(t, script(2*time.Hour))
+	if got := g.must(t, timers); got != "1" {
+		t.Errorf("%s timers, want the first replaced by the second", got)
+	}
+	g.must(t, script(time.Second))
+	select {
+	case <-g.off:
+	case <-time.After(30 * time.Second):
+		t.Error("the instance is still up")
+	}
+}
+
+// echo is a port of this machine that sends back what it gets.
+func echo(t *testing.T) (number int) {
+	t.Helper()
+	listener := listen(t)
+	var serving sync.WaitGroup
+	t.Cleanup(func() {
+		_ = listener.Close()
+		serving.Wait()
+	})
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() {
+				_, _ = io.Copy(conn, conn)
+				_ = conn.Close()
+			})
+		}
+	})
+	return portOf(t, listener)
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
+}
+
+func portOf(t *testing.T, listener net.Listener) (number int) {
+	t.Helper()
+	if _, err := fmt.Sscanf(listener.Addr().String(), "127.0.0.1:%d", &number); err != nil {
+		t.Fatal(err)
+	}
+	return number
+}
+
+func TestTunnelsSurviveAReboot(t *testing.T) {
+	t.Parallel()
+	g := newGuest(t)
+	reserved := listen(t)
+	near := portOf(t, reserved)
+	_ = reserved.Close()
+	c := g.connect(t, communicator.Config{SSH: &sdkcommunicator.Config{SSH: sdkcommunicator.SSH{
+		SSHLocalTunnels:  []string{fmt.Sprintf("%d:127.0.0.1:22", near)},
+		SSHRemoteTunnels: []string{fmt.Sprintf("9191:127.0.0.1:%d", echo(t))},
+	}}})
+	try := func() {
+		t.Helper()
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", fmt.Sprintf("127.0.0.1:%d", near))
+		if err != nil {
+			t.Fatal(err)
+		}
+		banner := make([]byte, 8)
+		if _, err := io.ReadFull(conn, banner); err != nil || string(banner) != "SSH-2.0-" {
+			t.Errorf("through the local tunnel: %q, %v", banner, err)
+		}
+		_ = conn.Close()
+		const say = `bash -c 'exec 3<>/dev/tcp/127.0.0.1/9191; echo there >&3; read -r back <&3; echo "$back"'`
+		if _, out, errs := execute(t, c, say, nil); out != "there\n" {
+			t.Errorf("through the remote tunnel: %q, %q", out, errs)
+		}
+	}
+	try()
+	if status, _, _ := execute(t, c, "sudo reboot; sleep 600", nil); status != packersdk.CmdDisconnect {
+		t.Errorf("exit status %d", status)
+	}
+	if status, _, _ := execute(t, c, "true", nil); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	try()
 }

@@ -33,7 +33,7 @@ func (i *instance) openPort(ctx context.Context, number int) (port, error) {
 func (p *fakePort) Dial(ctx context.Context) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address)
 	if err != nil {
-		return nil, nowhere
+		return nil, errNowhere
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -130,7 +130,7 @@ func (c *Communicator) outOfTime(ctx context.Context, after time.Duration, last 
 func (c *Communicator) attempt(ctx context.Context, try int) (*line, error) {
 	if c.daemon != nil {
 		made, err := c.attach(ctx, quickLimit, c.daemon.port)
-		c.suspect = c.line != nil && errors.Is(c.line.err, errHungUp)
+		c.suspect = c.line != nil && c.line.hungUp()
 		if err == nil {
 			return made, nil
 		}
@@ -228,6 +228,9 @@ func (e *rejectedError) Unwrap() error { return e.err }
 // hopeless tells that trying again can't help: the script refused for good, or
 // the API did.
 func hopeless(err error) bool {
+	if errors.Is(err, ErrPermanent) {
+		return true
+	}
 	if status, ok := exitStatus(err); ok {
 		return status == exitNever
 	}

@@ -75,16 +75,16 @@ func (p *Port) byPeer() bool {
 	return errors.As(p.err, &ended) && ended.closed
 }
 
-// terminate calls Service.Terminate. The session's context is no use here: it
-// may be over, which is often why Close is called.
-func (p *Port) terminate() error {
-	if p.svc.Terminate == nil {
+// terminate calls Service.Terminate with a deadline. ctx must be one that is
+// not cancelled: that the other ones are is often why a session is closed.
+func terminate(ctx context.Context, svc *Service, id string) error {
+	if svc.Terminate == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), terminateTimeout)
+	ctx, cancel := context.WithTimeout(ctx, terminateTimeout)
 	defer cancel()
-	if err := p.svc.Terminate(ctx, p.id); err != nil {
-		return fmt.Errorf("terminate session %s: %w", p.id, err)
+	if err := svc.Terminate(ctx, id); err != nil {
+		return fmt.Errorf("terminate session %s: %w", id, err)
 	}
 	return nil
 }

@@ -94,7 +94,7 @@ func TestDialEarly(t *testing.T) {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
 		exchange(t, c, 10)
-		if took := time.Since(start); took > 45*time.Millisecond {
+		if took := time.Since(start); took > 46*time.Millisecond {
 			t.Errorf("first exchange took %v at a round trip of 40ms", took)
 		}
 		w.server.setRefuse(true)
@@ -117,7 +117,7 @@ func TestDialServerFirst(t *testing.T) {
 	}, func(t *testing.T, _ *world, p *Port) {
 		start := time.Now()
 		c := dialPort(t, p)
-		if took := time.Since(start); took > 45*time.Millisecond {
+		if took := time.Since(start); took > 46*time.Millisecond {
 			t.Errorf("dial took %v at a round trip of 40ms", took)
 		}
 		if _, err := io.ReadFull(c, make([]byte, 11)); err != nil {

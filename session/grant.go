@@ -9,8 +9,9 @@ import (
 )
 
 // Grant is what StartSession and ResumeSession answer: the right to open the
-// session's websocket once. However it is printed, logged or marshalled, the
-// token and the query of the URL stay out.
+// session's websocket once. Printed, logged or marshalled, it shows the session
+// only, neither the token nor the URL. (Not so in an unexported field of
+// another struct, where fmt does not ask: keep no Grant in one.)
 type Grant struct {
 	SessionID string
 	StreamURL string // wss://..., kept byte for byte

@@ -163,7 +163,7 @@ func TestSenderRepeats(t *testing.T) {
 	}
 	now := time.Unix(0, 0)
 	s := newSender(&opts, now)
-	s.open = true
+	s.openAt = now
 	if _, err := c.Write(make([]byte, 20_000)); err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,8 @@ type Port struct {
 	reply  reply  // owned by stream's read
 	stop   context.CancelCauseFunc
 
+	terminate func() error // calls Service.Terminate with a deadline of its own
+
 	ready chan struct{} // closed when the handshake is complete
 	done  chan struct{} // closed when run is over
 	err   error         // why; written before done is closed
@@ -69,9 +71,10 @@ func openPort(ctx context.Context, svc Service, opts Options, dial dialer) (*Por
 	p := newPort(grant, svc, opts, dial)
 	life, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	p.stop = stop
+	p.terminate = func() error { return terminate(context.WithoutCancel(ctx), &svc, p.id) }
 	go p.live(life, grant)
 	if err := p.await(ctx); err != nil {
-		return nil, errors.Join(err, p.Close()) //nolint:contextcheck // Close has a deadline of its own: ctx may be over
+		return nil, errors.Join(err, p.Close())
 	}
 	opts.Logger.Debug("session ready", "session", p.id)
 	return p, nil
@@ -169,7 +172,11 @@ func (p *Port) complete(payload []byte) error {
 	if !isClosed(p.ready) {
 		close(p.ready)
 	}
-	p.stream.with(func(q *sender) { q.open = true })
+	p.stream.with(func(q *sender) {
+		if q.openAt.IsZero() {
+			q.openAt = time.Now().Add(openGrace)
+		}
+	})
 	return nil
 }
 

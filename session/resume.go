@@ -14,6 +14,8 @@ const (
 	pingEvery    = 20 * time.Second // websocket pings
 	silenceLimit = 45 * time.Second // no message and no pong for so long: the websocket is dead
 
+	readOut = 500 * time.Millisecond // after a write has failed, to read what has come
+
 	retryFirst = 200 * time.Millisecond // pause before the second try to resume, doubled each time
 	retryMax   = 5 * time.Second
 )
@@ -34,6 +36,9 @@ func (p *Port) run(ctx context.Context, grant Grant) error {
 		var ended *EndedError
 		if errors.As(cause, &ended) {
 			ended.SessionID = p.id
+			if ended.Err == nil && !isClosed(p.ready) {
+				ended.Err = p.reply.refusal
+			}
 			return ended
 		}
 		if ctx.Err() != nil {
@@ -74,18 +79,41 @@ func (p *Port) serve(ctx context.Context, ch channel) (heard bool, _ error) {
 	defer stop(nil)
 	life := newLife()
 	var running sync.WaitGroup
+	var ended atomic.Pointer[EndedError]
 	for _, part := range []func() error{
 		func() error { return p.stream.read(ctx, ch, life.sign) },
-		func() error { return p.stream.write(ctx, ch) },
+		func() error { return p.write(ctx, ch) },
 		func() error { return life.watch(ctx, ch) },
 		func() error { return p.keepAlive(ctx) },
 	} {
-		running.Go(func() { stop(part()) })
+		running.Go(func() {
+			err := part()
+			if e := (*EndedError)(nil); errors.As(err, &e) {
+				ended.Store(e)
+			}
+			stop(err)
+		})
 	}
 	<-ctx.Done()
 	_ = ch.Close()
 	running.Wait()
+	if e := ended.Load(); e != nil {
+		return life.heard.Load(), e
+	}
 	return life.heard.Load(), context.Cause(ctx)
+}
+
+// write writes until that fails, and then leaves reading a moment: the service
+// closes the websocket right after the channel_closed that says why.
+func (p *Port) write(ctx context.Context, ch channel) error {
+	err := p.stream.write(ctx, ch)
+	timer := time.NewTimer(readOut)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return err
 }
 
 // resume asks for new tokens until there is one. The first time at once,

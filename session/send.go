@@ -16,6 +16,7 @@ const (
 	resendFew    = 4                      // messages sent again at a timeout
 	firstTimeout = 75 * time.Millisecond  // for the first data message: the agent may not be ready yet
 	firstTries   = 40                     // after that many the usual timeout holds
+	openGrace    = 5 * time.Millisecond   // the agent throws away data that comes too soon after HandshakeComplete
 	pauseGrace   = 250 * time.Millisecond // what was on the way when the pause came proves nothing
 	pauseProbe   = time.Second            // paused and nothing on the way: try one message
 	stallAfter   = 25 * time.Second       // nothing heard for so long: the websocket is no good
@@ -46,8 +47,8 @@ type order struct {
 // sender numbers, paces, remembers and repeats what goes to the agent. It only
 // decides; whoever owns it keeps the lock and does the writing.
 type sender struct {
-	payload []byte // scratch, of the payload size
-	open    bool   // the handshake is complete: data may go
+	payload []byte    // scratch, of the payload size
+	openAt  time.Time // data may go from then on; zero before the handshake is complete
 
 	base    int64       // number of flight[0]
 	flight  []*outgoing // sent, from the oldest unacknowledged one on
@@ -151,7 +152,7 @@ func (s *sender) again(now time.Time) []byte {
 
 // mayOffer says whether new data may go.
 func (s *sender) mayOffer(now time.Time) bool {
-	if !s.open || s.unacked >= s.window {
+	if s.openAt.IsZero() || now.Before(s.openAt) || s.unacked >= s.window {
 		return false
 	}
 	return s.pausedAt.IsZero() || s.unacked == 0 && now.Sub(s.pausedAt) >= pauseProbe
@@ -160,6 +161,8 @@ func (s *sender) mayOffer(now time.Time) bool {
 // idle is how long until a timer of the sender runs out.
 func (s *sender) idle(now time.Time) time.Duration {
 	switch {
+	case now.Before(s.openAt):
+		return s.openAt.Sub(now)
 	case s.unacked > 0:
 		return max(s.timer.Add(s.timeout()).Sub(now), time.Millisecond)
 	case !s.pausedAt.IsZero() && now.Sub(s.pausedAt) < pauseProbe:

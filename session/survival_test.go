@@ -202,6 +202,13 @@ func TestEnds(t *testing.T) {
 		{name: "idle", fault: func(w *world) {
 			w.closeChannel("Your session timed out due to inactivity and has been terminated.")
 		}, reason: ReasonIdle, within: time.Second},
+		{name: "closed right behind the reason", fault: func(w *world) {
+			w.closeChannel("something broke")
+			w.mu.Lock()
+			wire := w.wire
+			w.mu.Unlock()
+			wire.refuseWrites.Store(true) // writing fails before the reason is read
+		}, reason: ReasonAgent, within: time.Second},
 		{name: "agent's failure", fault: func(w *world) { w.closeChannel("something broke") }, reason: ReasonAgent, within: time.Second},
 		{name: "reboot", fault: func(w *world) {
 			w.closeChannel("document process failed unexpectedly: document worker timed out, check ...")
@@ -227,6 +234,7 @@ func TestEnds(t *testing.T) {
 				exchange(t, c, 5000)
 				start := time.Now()
 				row.fault(w)
+				_, _ = c.Write([]byte("x"))
 				_, err := c.Read(make([]byte, 1))
 				<-p.Done()
 				took := time.Since(start)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -97,6 +98,8 @@ type wire struct {
 	closed   chan struct{}
 	once     sync.Once
 	deaf     func() bool // pings go unanswered
+
+	refuseWrites atomic.Bool // of the client
 }
 
 func newWire(up, down func() faults, rng *rand.Rand, deaf func() bool) *wire {
@@ -111,8 +114,15 @@ func (w *wire) cut() { w.once.Do(func() { close(w.closed) }) }
 // end is the client's end of a wire: a channel.
 type end struct{ *wire }
 
-func (e end) Read(ctx context.Context) ([]byte, error)      { return e.down.receive(ctx) }
-func (e end) Write(_ context.Context, message []byte) error { return e.up.send(message) }
+func (e end) Read(ctx context.Context) ([]byte, error) { return e.down.receive(ctx) }
+
+func (e end) Write(_ context.Context, message []byte) error {
+	if e.refuseWrites.Load() {
+		return io.ErrClosedPipe
+	}
+	return e.up.send(message)
+}
+
 func (e end) Close() error {
 	e.cut()
 	return nil

@@ -71,6 +71,7 @@ type iamCalls struct {
 
 type ssmCalls struct {
 	CancelCommand               ssmCall[ssm.CancelCommandInput, ssm.CancelCommandOutput]
+	DescribeSessions            ssmCall[ssm.DescribeSessionsInput, ssm.DescribeSessionsOutput]
 	DescribeInstanceInformation ssmCall[ssm.DescribeInstanceInformationInput, ssm.DescribeInstanceInformationOutput]
 	GetCommandInvocation        ssmCall[ssm.GetCommandInvocationInput, ssm.GetCommandInvocationOutput]
 	GetParameter                ssmCall[ssm.GetParameterInput, ssm.GetParameterOutput]
@@ -134,6 +135,7 @@ func newIAMCalls(c *iam.Client) iamCalls {
 func newSSMCalls(c *ssm.Client) ssmCalls {
 	return ssmCalls{
 		CancelCommand:               c.CancelCommand,
+		DescribeSessions:            c.DescribeSessions,
 		DescribeInstanceInformation: c.DescribeInstanceInformation,
 		GetCommandInvocation:        c.GetCommandInvocation,
 		GetParameter:                c.GetParameter,

@@ -55,12 +55,14 @@ type SourceAMIFilter struct {
 	Owners []string `mapstructure:"owners"`
 	// Take the newest of those that match. Default: `false`, and more than one match is an error.
 	MostRecent bool `mapstructure:"most_recent"`
-	// Look among deprecated AMIs too. Default: `false`, as AWS hides them.
-	IncludeDeprecated bool `mapstructure:"include_deprecated"`
+	// Look among deprecated AMIs too: `true` always, `false` never. Default: only
+	// if nothing else matches, and the build says so; by now AWS has deprecated
+	// every AMI of Amazon Linux 2.
+	IncludeDeprecated config.Trilean `mapstructure:"include_deprecated"`
 }
 
 func (f *SourceAMIFilter) given() bool {
-	return len(f.Filters) > 0 || len(f.Filter) > 0 || len(f.Owners) > 0 || f.MostRecent || f.IncludeDeprecated
+	return len(f.Filters) > 0 || len(f.Filter) > 0 || len(f.Owners) > 0 || f.MostRecent || f.IncludeDeprecated != config.TriUnset
 }
 
 const (

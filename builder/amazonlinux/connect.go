@@ -24,6 +24,7 @@ import (
 // instance. It is also where build.ID, build.Host and the rest are set.
 type stepSession struct {
 	open io.Closer // the communicator, while it is connected
+	link *link     // what it opens sessions with
 }
 
 // watchEvery is how often a wait for the agent also looks whether the instance
@@ -43,15 +44,24 @@ func (s *stepSession) Run(ctx context.Context, bag multistep.StateBag) multistep
 // Cleanup ends the session.
 func (s *stepSession) Cleanup(multistep.StateBag) { s.close() }
 
+// sessionRemoval bounds the search for a session whose start was not answered.
+const sessionRemoval = time.Minute
+
 // close ends the session, if there is one. It may be called again.
 func (s *stepSession) close() {
-	if s.open == nil {
-		return
+	if s.open != nil {
+		if err := s.open.Close(); err != nil {
+			slog.Warn("close communicator", "error", err)
+		}
 	}
-	if err := s.open.Close(); err != nil {
-		slog.Warn("close communicator", "error", err)
+	if s.link != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), sessionRemoval)
+		defer cancel()
+		if err := s.link.endLost(ctx); err != nil {
+			slog.Warn("end lost sessions; the service ends them once they have idled", "error", err)
+		}
 	}
-	s.open = nil
+	s.open, s.link = nil, nil
 }
 
 func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communicator, error) {
@@ -68,7 +78,8 @@ func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communic
 
 	limited, cancel := context.WithTimeout(ctx, max(b.config.SSMTimeout-time.Since(started), connectMinimum))
 	defer cancel()
-	comm, err := communicator.Connect(limited, newLink(b), communicatorConfig(b))
+	s.link = newLink(b)
+	comm, err := communicator.Connect(limited, s.link.forCommunicator(), communicatorConfig(b))
 	if err != nil {
 		return nil, connectError(ctx, b, err)
 	}

@@ -4,15 +4,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/taccoform/packer-plugin-ssm/communicator"
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
@@ -27,10 +32,13 @@ const portDocument = "AWS-StartPortForwardingSession"
 type link struct {
 	b      *build
 	signer *v4.Signer
+
+	unanswered atomic.Bool // a StartSession had no answer: there may be a session that nobody knows
 }
 
-func newLink(b *build) communicator.Link {
-	l := &link{b: b, signer: v4.NewSigner()}
+func newLink(b *build) *link { return &link{b: b, signer: v4.NewSigner()} }
+
+func (l *link) forCommunicator() communicator.Link {
 	return communicator.Link{OpenPort: l.openPort, Run: l.run, Online: l.online}
 }
 
@@ -47,31 +55,86 @@ func (l *link) openPort(ctx context.Context, port int) (*session.Port, error) {
 	return session.OpenPort(ctx, service, session.Options{Logger: slog.Default()})
 }
 
-// start starts a session. It is not sent again after an unanswered try with
-// another context than ctx's, so an abandoned one ends by the service's idle timeout.
+// start starts a session, again and again while the agent is not connected, or AWS too busy to answer.
 func (l *link) start(ctx context.Context, port int) (session.Grant, error) {
-	number := []string{strconv.Itoa(port)}
-	for waited := time.Duration(0); ; {
-		out, err := l.b.aws.ssm.StartSession(ctx, &ssm.StartSessionInput{
-			Target:       aws.String(l.b.instance.id),
-			DocumentName: aws.String(portDocument),
-			Reason:       aws.String("Packer build " + l.b.id),
-			Parameters:   map[string][]string{"portNumber": number, "localPortNumber": number},
-		})
-		if err == nil {
-			return grant(out.SessionId, out.StreamUrl, out.TokenValue), nil
+	failed := 0
+	for began := time.Now(); ; {
+		g, err := l.startOnce(ctx, port)
+		if err == nil || ctx.Err() != nil {
+			return g, err
 		}
-		if awsclient.Code(err) != "TargetNotConnected" {
+		switch code := awsclient.Code(err); {
+		case code == notConnected:
+		case l.passes(err) && failed < startTries:
+			failed++
+		default:
 			return session.Grant{}, l.startError(err)
 		}
-		pause := pollInterval(waited)
-		waited += pause
-		if sleep(ctx, pause) != nil {
-			return session.Grant{}, fmt.Errorf("agent of %s not connected to Session Manager: %w; "+
-				"its role must allow ssmmessages:*, and its network must reach ssmmessages.%s.amazonaws.com on TCP port 443",
-				l.b.instance.id, awsclient.Err(err), l.b.plan.region)
+		if sleep(ctx, pollInterval(time.Since(began))) != nil {
+			return session.Grant{}, fmt.Errorf("session to %s: %w; if the agent stays unconnected: its role must allow ssmmessages:*, "+
+				"and its network must reach ssmmessages.%s.amazonaws.com on TCP port 443", l.b.instance.id, awsclient.Err(err), l.b.plan.region)
 		}
 	}
+}
+
+const (
+	notConnected = "TargetNotConnected"
+	startTries   = 10
+)
+
+// startOnce sends StartSession without the SDK's own retries: one that is not
+// answered may have started a session that nobody knows, and that must not go unnoticed.
+func (l *link) startOnce(ctx context.Context, port int) (session.Grant, error) {
+	ctx, cancel := creating(ctx)
+	defer cancel()
+	number := []string{strconv.Itoa(port)}
+	out, err := l.b.aws.ssm.StartSession(ctx, &ssm.StartSessionInput{
+		Target:       aws.String(l.b.instance.id),
+		DocumentName: aws.String(portDocument),
+		Reason:       aws.String(l.reason()),
+		Parameters:   map[string][]string{"portNumber": number, "localPortNumber": number},
+	}, func(o *ssm.Options) { o.Retryer = aws.NopRetryer{} })
+	if err != nil {
+		if awsclient.Code(err) == "" {
+			l.unanswered.Store(true)
+		}
+		return session.Grant{}, err
+	}
+	return grant(out.SessionId, out.StreamUrl, out.TokenValue), nil
+}
+
+// reason marks the sessions of this build.
+func (l *link) reason() string { return "Packer build " + l.b.id }
+
+// passes tells what the SDK would try again: no answer, throttling, a fault of the service.
+func (l *link) passes(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return true
+	}
+	return api.ErrorFault() == smithy.FaultServer || slices.Contains([]string{"ThrottlingException", "Throttling", "InternalServerError"}, api.ErrorCode())
+}
+
+// endLost terminates this build's sessions that are still there once the
+// communicator has closed its own.
+func (l *link) endLost(ctx context.Context) error {
+	if !l.unanswered.Load() {
+		return nil
+	}
+	found, err := l.b.aws.ssm.DescribeSessions(ctx, &ssm.DescribeSessionsInput{
+		State:   types.SessionStateActive,
+		Filters: []types.SessionFilter{{Key: types.SessionFilterKeyTargetId, Value: aws.String(l.b.instance.id)}},
+	})
+	if err != nil {
+		return fmt.Errorf("look for a session whose start was not answered: %w", awsclient.Err(err))
+	}
+	var errs []error
+	for _, s := range found.Sessions {
+		if aws.ToString(s.Reason) == l.reason() {
+			errs = append(errs, l.terminate(ctx, aws.ToString(s.SessionId)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (l *link) startError(err error) error {

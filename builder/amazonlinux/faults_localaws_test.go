@@ -78,8 +78,9 @@ func sweep(t *testing.T, at func(w *world, nth int, cancel context.CancelFunc) l
 			before := len(w.aws.Calls())
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			w.aws.Inject(at(w, nth, cancel))
+			remove := w.aws.Inject(at(w, nth, cancel))
 			r := w.build(ctx, raw, touch)
+			remove()
 			calls := w.aws.Calls()[before:]
 			if nth <= len(calls) {
 				t.Logf("fault at %s; %d calls", calls[nth-1].Action, len(calls))
@@ -131,7 +132,9 @@ func (w *world) verdictIsRight(r result) {
 func TestEveryCallRefused(t *testing.T) {
 	t.Parallel()
 	sweep(t,
-		func(_ *world, nth int, _ context.CancelFunc) localaws.Fault { return localaws.Fault{Nth: nth, Deny: true} },
+		func(_ *world, nth int, _ context.CancelFunc) localaws.Fault {
+			return localaws.Fault{Nth: nth, Deny: true}
+		},
 		func(w *world, r result) {
 			w.verdictIsRight(r)
 			w.onlyNamed(r)

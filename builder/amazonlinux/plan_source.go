@@ -129,12 +129,9 @@ func imageByID(ctx context.Context, b *build, from, id string) (*types.Image, er
 }
 
 func imageByFilter(ctx context.Context, b *build, f *SourceAMIFilter) (*types.Image, error) {
-	images, err := describeImages(ctx, b, f, f.IncludeDeprecated)
+	images, err := matchingImages(ctx, b, f)
 	if err != nil {
 		return nil, err
-	}
-	if len(images) == 0 {
-		return nil, noMatch(ctx, b, f)
 	}
 	if len(images) > 1 && !f.MostRecent {
 		return nil, fmt.Errorf("source_ami_filter: %d images match, such as %s (%s); narrow the filters, or set most_recent = true",
@@ -144,6 +141,31 @@ func imageByFilter(ctx context.Context, b *build, f *SourceAMIFilter) (*types.Im
 		return strings.Compare(aws.ToString(a.CreationDate), aws.ToString(b.CreationDate))
 	})
 	return &newest, nil
+}
+
+// matchingImages are those that the filter matches, at least one. AWS hides
+// deprecated images from filters, and by now that is all of Amazon Linux 2: where
+// nothing else matches they are taken, unless the template forbids it.
+func matchingImages(ctx context.Context, b *build, f *SourceAMIFilter) ([]types.Image, error) {
+	images, err := describeImages(ctx, b, f, f.IncludeDeprecated.True())
+	if err != nil || len(images) > 0 {
+		return images, err
+	}
+	nothing := fmt.Errorf("source_ami_filter: no image in %s matches; check name, owners and architecture", b.aws.config.Region)
+	if f.IncludeDeprecated.True() {
+		return nil, nothing
+	}
+	hidden, err := describeImages(ctx, b, f, true)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(hidden) == 0:
+		return nil, nothing
+	case f.IncludeDeprecated.False():
+		return nil, fmt.Errorf("%w; %d deprecated ones do: delete include_deprecated = false to build on them", nothing, len(hidden))
+	}
+	b.ui.Say("source_ami_filter: only deprecated images match, so one of them it is; include_deprecated = true says that this is meant.")
+	return hidden, nil
 }
 
 func describeImages(ctx context.Context, b *build, f *SourceAMIFilter, deprecated bool) ([]types.Image, error) {
@@ -166,21 +188,6 @@ func describeImages(ctx context.Context, b *build, f *SourceAMIFilter, deprecate
 		}
 		in.NextToken = page.NextToken
 	}
-}
-
-// noMatch says why nothing matched. AWS hides deprecated images from filters,
-// and by now that is most of Amazon Linux 2.
-func noMatch(ctx context.Context, b *build, f *SourceAMIFilter) error {
-	err := fmt.Errorf("source_ami_filter: no image in %s matches; check name, owners and architecture", b.aws.config.Region)
-	if f.IncludeDeprecated {
-		return err
-	}
-	hidden, lookErr := describeImages(ctx, b, f, true)
-	if lookErr != nil || len(hidden) == 0 {
-		return err
-	}
-	return fmt.Errorf("source_ami_filter: no image in %s matches but %d deprecated ones; set include_deprecated = true to build on the newest of them",
-		b.aws.config.Region, len(hidden))
 }
 
 // check refuses an image that this builder can't build on. archs are those of the instance type.

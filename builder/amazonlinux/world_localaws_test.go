@@ -94,7 +94,7 @@ func (w *world) build(ctx context.Context, raw block, provision hook) result {
 	if _, _, err := b.Prepare(raw); err != nil {
 		w.Fatal(err)
 	}
-	ui := &recorder{answers: make(chan string)}
+	ui := new(recorder)
 	artifact, err := b.Run(ctx, ui, provision)
 	return result{artifact, err, ui}
 }
@@ -152,13 +152,11 @@ func (h hook) Run(ctx context.Context, name string, _ packersdk.Ui, comm packers
 	return h(ctx, comm, values)
 }
 
-// A recorder is a Ui that keeps what is said and answers what is asked.
+// A recorder is a Ui that keeps what is said, and answers every question with r, for retry.
 type recorder struct {
 	packersdk.Ui
-	mu      sync.Mutex
-	said    []string    // guarded by mu
-	asked   chan string // gets the questions; nil where none is expected
-	answers chan string
+	mu   sync.Mutex
+	said []string // guarded by mu
 }
 
 func (r *recorder) Say(s string)     { r.note(s) }
@@ -172,7 +170,7 @@ func (r *recorder) Errorf(format string, args ...any) {
 
 func (r *recorder) Ask(question string) (string, error) {
 	r.note("asked: " + question)
-	return <-r.answers, nil
+	return "r", nil
 }
 
 func (r *recorder) note(s string) {

@@ -65,7 +65,8 @@ func (s *stage) close() error {
 
 // build is what a user does: the four commands of a first template.
 func (s *stage) build(ctx context.Context) error {
-	for _, args := range [][]string{{"init", "."}, {"fmt", "-check", "."}, {"validate", "."}, {"build", "."}} {
+	colour := fmt.Sprintf("-color=%t", isTerminal(os.Stdout))
+	for _, args := range [][]string{{"init", "."}, {"fmt", "-check", "."}, {"validate", "."}, {"build", colour, "."}} {
 		say("packer " + args[0] + " example/basic")
 		if err := s.run(ctx, args...); err != nil {
 			return err
@@ -82,6 +83,12 @@ func (s *stage) run(ctx context.Context, args ...string) error {
 		return fmt.Errorf("packer %s: %w", args[0], err)
 	}
 	return nil
+}
+
+// isTerminal tells a terminal from a file or pipe, where colours would be noise.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func say(what string) { fmt.Printf("\n== %s\n", what) }

@@ -42,12 +42,12 @@ func denying(action string) localaws.Options {
 func TestDenied(t *testing.T) {
 	for action, phrases := range map[string][]string{
 		"ec2:DescribeImages": {"plan:", "ec2:DescribeImages"},
-		"ec2:RunInstances":   {"launch:", "ec2:RunInstances"},
+		"ec2:RunInstances":   {"plan:", "ec2:RunInstances"}, // told by a dry run
 		"iam:CreateRole":     {"launch:", "iam:CreateRole"},
 		"iam:PassRole":       {"launch:", "iam:PassRole"},
 		"ssm:SendCommand":    {"connect:", "ssm:SendCommand"},
 		"ssm:StartSession":   {"connect:", "ssm:StartSession"},
-		"ec2:CreateImage":    {"image:", "ec2:CreateImage"},
+		"ec2:CreateImage":    {"launch:", "ec2:CreateImage"}, // told by a dry run, before anything is provisioned
 	} {
 		t.Run(action, func(t *testing.T) {
 			w := newWorld(t, denying(action))
@@ -65,7 +65,7 @@ func TestNoCredentials(t *testing.T) {
 func TestWrongCredentials(t *testing.T) {
 	w := newWorld(t, localaws.Options{NoMachines: true})
 	w.packer = w.packer.With("AWS_SECRET_ACCESS_KEY=this-is-not-the-key")
-	w.fails(w.template(source("", "")), "plan:", "credentials")
+	w.fails(w.template(source("", "")), "plan:", "SignatureDoesNotMatch", "check the access key")
 }
 
 func TestUnknownSubnet(t *testing.T) {
@@ -75,12 +75,13 @@ func TestUnknownSubnet(t *testing.T) {
 
 func TestInstanceTypeOfAnotherArchitecture(t *testing.T) {
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	w.fails(w.template(source(`architecture = "arm64"`, "")), "plan:", "t3.micro", "arm64")
+	w.fails(w.template(source(`architecture = "arm64"`, "")), "architecture", "t3.micro", "arm64")
 }
 
 func TestNoCapacity(t *testing.T) {
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	w.aws.Inject(localaws.Fault{Service: "ec2", Action: "RunInstances", Times: -1, Code: "InsufficientInstanceCapacity"})
+	// The first is the plan's dry run, which knows nothing of capacity.
+	w.aws.Inject(localaws.Fault{Service: "ec2", Action: "RunInstances", Nth: 2, Times: -1, Code: "InsufficientInstanceCapacity"})
 	w.fails(w.template(source("max_retries = 2", "")), "launch:", "InsufficientInstanceCapacity")
 }
 
@@ -138,7 +139,7 @@ func TestSkipCreateAMI(t *testing.T) {
 	w.nothingLeft()
 }
 
-// TestRepair says that a failed build leaves the way free: the same template, mended, builds in the same world.
+// TestFailedBuildLeavesTheWayFree says that a failed build leaves the way free: the same template, mended, builds in the same world.
 func TestFailedBuildLeavesTheWayFree(t *testing.T) {
 	w := newWorld(t, localaws.Options{})
 	marker := filepath.Join(t.TempDir(), "mended")

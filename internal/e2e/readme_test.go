@@ -49,15 +49,7 @@ func TestReadme(t *testing.T) {
 	}
 	w.must(dir, "init", ".")
 	w.must(dir, "build", "-color=false", ".")
-	leftovers := w.aws.Leftovers()
-	if len(leftovers) == 0 {
-		t.Error("the build has left no image")
-	}
-	for _, left := range leftovers {
-		if !strings.Contains(left, "image") && !strings.Contains(left, "snapshot") {
-			t.Errorf("left behind: %s", left)
-		}
-	}
+	w.nothingLeft(w.artifacts(w.images(1)...)...)
 }
 
 // TestReadmeFailedBuild is the same caller, whose build has more to remove.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -130,14 +131,36 @@ func (w *world) images(want int) []string {
 	return images
 }
 
+// settled is how long AWS may take to finish what was asked of it: a terminated instance is not gone at once.
+const settled = 20 * time.Second
+
 // nothingLeft fails for each thing that a build should not have left behind; images and their snapshots are left when
 // keep names them.
 func (w *world) nothingLeft(keep ...string) {
 	w.Helper()
-	left := w.aws.Leftovers()
-	for _, line := range left {
-		if !slices.ContainsFunc(keep, func(id string) bool { return strings.Contains(line, id) }) {
-			w.Errorf("left behind: %s", line)
+	unexpected := func() []string {
+		return slices.DeleteFunc(w.aws.Leftovers(), func(line string) bool {
+			return slices.ContainsFunc(keep, func(id string) bool { return strings.Contains(line, id) })
+		})
+	}
+	w.until(settled, func() bool { return len(unexpected()) == 0 })
+	for _, line := range unexpected() {
+		w.Errorf("left behind: %s", line)
+	}
+}
+
+// until looks again and again until it has come about, or the time is up.
+func (w *world) until(limit time.Duration, comeAbout func() bool) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(w.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !comeAbout() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

@@ -25,6 +25,7 @@ type call struct {
 	body json.RawMessage // JSON protocol (ssm, kms)
 
 	needed []Permission // what the policies were asked for
+	result []byte       // the answer in the service's form, of a call that succeeded
 }
 
 // A principal is who signed the call.

@@ -48,10 +48,10 @@ func (s *Server) Calls() []Call {
 	return slices.Clone(s.calls.calls)
 }
 
-func (s *Server) logCall(c *call, started time.Time, out any, err error) Call {
+func (s *Server) logCall(c *call, started time.Time, err error) Call {
 	entry := Call{
-		Time:       started,
-		Elapsed:    s.clock.Now().Sub(started),
+		Time:       started.UTC(),
+		Elapsed:    s.clock.now().Sub(started),
 		Service:    c.service,
 		Action:     c.action,
 		Region:     c.region,
@@ -63,7 +63,7 @@ func (s *Server) logCall(c *call, started time.Time, out any, err error) Call {
 	parameters := c.parameters()
 	entry.DryRun = parameters["DryRun"] == "true"
 	entry.Parameters = redacted(parameters)
-	entry.Resources = resourceIDs(c, parameters, out, err)
+	entry.Resources = resourceIDs(c, parameters)
 	if err != nil {
 		entry.Code = apiErrorOf(err).code
 	}
@@ -118,16 +118,15 @@ var resourcePattern = regexp.MustCompile(`\b(?:i|ami|snap|vol|sg|sgr|subnet|vpc|
 
 // resourceIDs are the ids in the parameters and, where the call may have made
 // something, in its answer.
-func resourceIDs(c *call, parameters map[string]string, out any, err error) []string {
+func resourceIDs(c *call, parameters map[string]string) []string {
 	var found []string
 	for name, value := range parameters {
 		if !secretParameters.MatchString(name) {
 			found = append(found, resourcePattern.FindAllString(value, -1)...)
 		}
 	}
-	if err == nil && !isRead(c.action) {
-		_, _, body := render(c, out, nil)
-		found = append(found, resourcePattern.FindAllString(string(body), -1)...)
+	if !isRead(c.action) {
+		found = append(found, resourcePattern.FindAllString(string(c.result), -1)...)
 	}
 	slices.Sort(found)
 	return slices.Compact(found)

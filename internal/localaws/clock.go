@@ -26,8 +26,9 @@ func newClock() *clock {
 	return &clock{now: time.Now, waiting: map[*timer]struct{}{}}
 }
 
-// Now is the server's time in UTC.
-func (c *clock) Now() time.Time { return c.now().UTC() }
+// Now is the server's time in UTC. It has milliseconds, as AWS's times have, so
+// that what one call has done is never later than the next call.
+func (c *clock) Now() time.Time { return c.now().UTC().Truncate(time.Millisecond) }
 
 // AfterFunc runs f in a goroutine of its own once d has passed, never before
 // AfterFunc has returned to a caller that holds Server.mu and f asks for it:

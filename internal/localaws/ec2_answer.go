@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"encoding/base64"
+	"errors"
 	"strconv"
 )
 
@@ -92,6 +93,12 @@ func valueOr[T any](p *T, otherwise T) T {
 }
 
 func isTrue(p *bool) bool { return p != nil && *p }
+
+// refusedWith says whether err is a refusal with the code.
+func refusedWith(err error, code string) bool {
+	var refused *apiError
+	return errors.As(err, &refused) && refused.code == code
+}
 
 func missing(parameter string) *apiError {
 	return refuse("MissingParameter", "The request must contain the parameter %s", parameter)

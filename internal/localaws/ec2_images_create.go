@@ -199,7 +199,7 @@ func (s *Server) deregisterImage(c *call, in *deregisterInput) (*deregisterOutpu
 	p := c.place()
 	img, err := c.ownImage(in.ImageID)
 	if err != nil {
-		if refused, ok := err.(*apiError); ok && refused.code == "InvalidAMIID.NotFound" {
+		if refusedWith(err, "InvalidAMIID.NotFound") {
 			return nil, refuse("InvalidAMIID.Unavailable", "The image id '[%s]' is no longer available", in.ImageID)
 		}
 		return nil, err

@@ -158,11 +158,10 @@ func (c *call) findInstances(ids []string) ([]*instance, error) {
 	var unknown []string
 	for _, id := range ids {
 		i, err := c.findInstance(id)
-		refused, ok := err.(*apiError)
 		switch {
 		case err == nil:
 			found = append(found, i)
-		case ok && refused.code == "InvalidInstanceID.NotFound":
+		case refusedWith(err, "InvalidInstanceID.NotFound"):
 			unknown = append(unknown, id)
 		default:
 			return nil, err

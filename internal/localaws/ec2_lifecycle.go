@@ -70,10 +70,9 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 }
 
 // enter changes the state; what waits for an older one becomes void.
-func (i *instance) enter(state, code, message string) (era int) {
+func (i *instance) enter(state, code, message string) {
 	i.State, i.stateCode, i.stateMessage = state, code, message
 	i.era++
-	return i.era
 }
 
 // later runs f after d unless the state has changed by then.

@@ -63,16 +63,16 @@ func (g *securityGroup) permissions(egress bool) set[permission] {
 	return setOf(all)
 }
 
-func (p *permission) add(r *groupRule) {
+func (perm *permission) add(r *groupRule) {
 	switch {
 	case r.cidr != "":
-		p.Ranges = append(p.Ranges, permittedRange{r.cidr, r.description})
+		perm.Ranges = append(perm.Ranges, permittedRange{r.cidr, r.description})
 	case r.cidr6 != "":
-		p.Ranges6 = append(p.Ranges6, permittedIPv6{r.cidr6, r.description})
+		perm.Ranges6 = append(perm.Ranges6, permittedIPv6{r.cidr6, r.description})
 	case r.group != "":
-		p.Groups = append(p.Groups, permittedGroup{UserID: r.groupOwner, GroupID: r.group, Description: r.description})
+		perm.Groups = append(perm.Groups, permittedGroup{UserID: r.groupOwner, GroupID: r.group, Description: r.description})
 	default:
-		p.Lists = append(p.Lists, permittedList{r.prefixList, r.description})
+		perm.Lists = append(perm.Lists, permittedList{r.prefixList, r.description})
 	}
 }
 
@@ -329,81 +329,4 @@ func (in *ruleInput) toRevoke(p *ec2Place, g *securityGroup, egress bool) ([]*gr
 		gone = append(gone, g.rules[i])
 	}
 	return gone, nil
-}
-
-type describeRulesInput struct {
-	dryRun
-	page
-	IDs     []string `query:"SecurityGroupRuleId"`
-	Filters []filter `query:"Filter"`
-}
-
-type ruleDescription struct {
-	ID          string     `xml:"securityGroupRuleId"`
-	ARN         string     `xml:"securityGroupRuleArn"`
-	GroupID     string     `xml:"groupId"`
-	GroupOwner  string     `xml:"groupOwnerId"`
-	IsEgress    bool       `xml:"isEgress"`
-	Protocol    string     `xml:"ipProtocol"`
-	From        int64      `xml:"fromPort"`
-	To          int64      `xml:"toPort"`
-	Cidr        string     `xml:"cidrIpv4,omitempty"`
-	Cidr6       string     `xml:"cidrIpv6,omitempty"`
-	PrefixList  string     `xml:"prefixListId,omitempty"`
-	Peer        *rulesPeer `xml:"referencedGroupInfo"`
-	Description string     `xml:"description,omitempty"`
-	Tags        set[tag]   `xml:"tagSet"`
-}
-
-type rulesPeer struct {
-	GroupID string `xml:"groupId"`
-	UserID  string `xml:"userId"`
-}
-
-type describeRulesOutput struct {
-	Rules     set[ruleDescription] `xml:"securityGroupRuleSet"`
-	NextToken string               `xml:"nextToken,omitempty"`
-}
-
-func (p *ec2Place) describeRule(g *securityGroup, r *groupRule) ruleDescription {
-	d := ruleDescription{
-		ID: r.id, ARN: p.arn("security-group-rule", r.id), GroupID: g.id, GroupOwner: p.account, IsEgress: r.egress,
-		Protocol: r.protocol, From: r.from, To: r.to, Cidr: r.cidr, Cidr6: r.cidr6, PrefixList: r.prefixList,
-		Description: r.description, Tags: p.tagSet(r.id),
-	}
-	if r.group != "" {
-		d.Peer = &rulesPeer{r.group, r.groupOwner}
-	}
-	return d
-}
-
-var ruleFilters = filterTable[ruleDescription]{
-	"group-id":               one(func(r ruleDescription) string { return r.GroupID }),
-	"security-group-rule-id": one(func(r ruleDescription) string { return r.ID }),
-}
-
-func (s *Server) describeSecurityGroupRules(c *call, in *describeRulesInput) (*describeRulesOutput, error) {
-	p := c.place()
-	var all []ruleDescription
-	for _, g := range sorted(p.groups) {
-		for _, r := range g.rules {
-			if len(in.IDs) == 0 || slices.Contains(in.IDs, r.id) {
-				all = append(all, p.describeRule(g, r))
-			}
-		}
-	}
-	for _, id := range in.IDs {
-		if !slices.ContainsFunc(all, func(r ruleDescription) bool { return r.ID == id }) {
-			return nil, refuse("InvalidSecurityGroupRuleId.NotFound", "The security group rule ID '%s' does not exist", id)
-		}
-	}
-	all, err := ruleFilters.keep(in.Filters, func(r ruleDescription) map[string]string { return p.tags[r.ID] }, all)
-	if err != nil {
-		return nil, err
-	}
-	if err := in.check(); err != nil {
-		return nil, err
-	}
-	part, next, err := paged(in.page, 5, 1000, all)
-	return &describeRulesOutput{setOf(part), next}, err
 }

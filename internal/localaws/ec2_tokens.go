@@ -1,9 +1,6 @@
 package localaws
 
-import (
-	"maps"
-	"net/url"
-)
+import "maps"
 
 // A remembered answer belongs to a client token; EC2 gives it again to the same request.
 type remembered struct {
@@ -11,11 +8,11 @@ type remembered struct {
 	answer  any
 }
 
-// repeatable does what make does once for each client token: the same request
+// repeatable does what first does once for each client token: the same request
 // again is answered with what the first one made, another one is refused.
-func repeatable[T any](c *call, token *string, make func() (T, error)) (T, error) {
+func repeatable[T any](c *call, token *string, first func() (T, error)) (T, error) {
 	if token == nil || *token == "" {
-		return make()
+		return first()
 	}
 	var none T
 	if len(*token) > 64 {
@@ -30,7 +27,7 @@ func repeatable[T any](c *call, token *string, make func() (T, error)) (T, error
 		}
 		return answer, nil
 	}
-	t, err := make()
+	t, err := first()
 	if err == nil {
 		p.tokens[key] = remembered{requestOf(c), t}
 	}
@@ -41,5 +38,5 @@ func repeatable[T any](c *call, token *string, make func() (T, error)) (T, error
 func requestOf(c *call) string {
 	form := maps.Clone(c.form)
 	delete(form, "DryRun")
-	return url.Values(form).Encode()
+	return form.Encode()
 }

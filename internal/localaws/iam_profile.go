@@ -15,7 +15,6 @@ type instanceProfile struct {
 	visibleAt                    time.Time // when EC2 sees it, with its role
 	role                         *iamRole
 	tags                         iamTags
-	issued                       map[string]*credential // by instance id
 }
 
 // instanceProfile finds a profile by name or ARN as EC2 sees it: nil while it,
@@ -59,31 +58,6 @@ func (p *instanceProfile) allows(action, resource string) bool {
 		return false
 	}
 	return p.role.boundary == "" || evaluate(q, st.boundaryOf(&p.role.grants)) == allowed
-}
-
-// credentials are temporary ones of the profile's role, as an instance gets
-// them from its metadata: the same until they are nearly out; nil while the
-// profile has no role. Server.mu is held.
-func (p *instanceProfile) credentials(instanceID string) *credential {
-	if p.role == nil {
-		return nil
-	}
-	now := p.server.clock.Now()
-	if known := p.issued[instanceID]; known != nil && known.who.role == p.role.name && known.expires.Sub(now) > 10*time.Minute {
-		return known
-	}
-	c := &call{server: p.server, now: now}
-	view := c.issue(principal{
-		account: p.account,
-		arn:     "arn:aws:sts::" + p.account + ":assumed-role/" + p.role.name + "/" + instanceID,
-		userID:  p.role.id + ":" + instanceID,
-		role:    p.role.name,
-	}, 6*time.Hour)
-	if p.issued == nil {
-		p.issued = map[string]*credential{}
-	}
-	p.issued[instanceID] = p.server.iam.credential(view.AccessKeyID)
-	return p.issued[instanceID]
 }
 
 type profileView struct {

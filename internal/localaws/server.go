@@ -67,7 +67,7 @@ type Server struct {
 func Start(ctx context.Context, o Options) (*Server, error) {
 	s := newServer(o)
 	if err := s.open(ctx, o); err != nil {
-		return nil, errors.Join(err, s.Close()) //nolint:contextcheck // it must clean up after a start that was cancelled
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

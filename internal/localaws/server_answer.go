@@ -16,10 +16,13 @@ var xmlNamespaces = map[string]string{
 }
 
 // write answers a call in its protocol.
-func (s *Server) write(w http.ResponseWriter, c *call, out any, err error) {
-	status, contentType, body := render(c, out, err)
+func (s *Server) write(w http.ResponseWriter, c *call, err error) {
+	status, body := http.StatusOK, c.result
+	if err != nil {
+		status, body = renderError(c, apiErrorOf(err))
+	}
 	h := w.Header()
-	h.Set("Content-Type", contentType)
+	h.Set("Content-Type", contentType(c))
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("X-Amzn-Requestid", c.requestID)
 	if c.service == "ec2" {
@@ -32,26 +35,32 @@ func (s *Server) write(w http.ResponseWriter, c *call, out any, err error) {
 	}
 }
 
-// render is the answer's status, type and bytes. The request id in the body
-// and in the headers is the same.
-func render(c *call, out any, err error) (status int, contentType string, body []byte) {
-	_, isJSON := jsonTargets[c.service]
-	if err != nil {
-		refusal := apiErrorOf(err)
-		if refusal.status != 0 {
-			status = refusal.status
-		} else {
-			status = http.StatusBadRequest
-		}
-		if isJSON {
-			return status, "application/x-amz-json-1.1", jsonError(refusal)
-		}
-		return status, "text/xml;charset=UTF-8", xmlError(c, refusal)
+func (c *call) isJSON() bool { return jsonTargets[c.service] != "" }
+
+func contentType(c *call) string {
+	if c.isJSON() {
+		return "application/x-amz-json-1.1"
 	}
-	if isJSON {
-		return http.StatusOK, "application/x-amz-json-1.1", jsonResult(out)
+	return "text/xml;charset=UTF-8"
+}
+
+// render is an operation's result in the service's form.
+func render(c *call, out any) []byte {
+	if c.isJSON() {
+		return jsonResult(out)
 	}
-	return http.StatusOK, "text/xml;charset=UTF-8", xmlResult(c, out)
+	return xmlResult(c, out)
+}
+
+func renderError(c *call, refusal *apiError) (status int, body []byte) {
+	status = refusal.status
+	if status == 0 {
+		status = http.StatusBadRequest
+	}
+	if c.isJSON() {
+		return status, jsonError(refusal)
+	}
+	return status, xmlError(c, refusal)
 }
 
 func jsonResult(out any) []byte {

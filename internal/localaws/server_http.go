@@ -45,7 +45,7 @@ func (s *Server) begin() bool {
 
 // serveCall takes one API call from its signature to its answer.
 func (s *Server) serveCall(w http.ResponseWriter, r *http.Request) {
-	started := s.clock.Now()
+	started := s.clock.now()
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
@@ -56,37 +56,37 @@ func (s *Server) serveCall(w http.ResponseWriter, r *http.Request) {
 		server:    s,
 		service:   serviceOf(r, raw),
 		requestID: uuid.NewString(),
-		now:       started.Truncate(time.Millisecond),
+		now:       s.clock.Now(),
 	}
-	out, err := s.answer(c, r, raw)
-	entry := s.logCall(c, started, out, err)
+	err = s.answer(c, r, raw)
+	entry := s.logCall(c, started, err)
 	if errors.Is(err, errDropped) || s.ctx.Err() != nil {
 		panic(http.ErrAbortHandler) // closes the connection without an answer
 	}
-	s.write(w, c, out, err)
+	s.write(w, c, err)
 	s.log.Debug("call", "service", c.service, "action", c.action, "region", c.region, "code", entry.Code)
 }
 
-// answer is what the call comes to: an operation's result, or an *apiError.
-func (s *Server) answer(c *call, r *http.Request, raw []byte) (any, error) {
+// answer takes the call to its result, or to the *apiError that refuses it.
+func (s *Server) answer(c *call, r *http.Request, raw []byte) error {
 	if err := s.identify(c, r, raw); err != nil {
-		return nil, err
+		return err
 	}
 	if err := c.parse(r, raw); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.wait(c.ctx, s.delays.APILatency); err != nil {
-		return nil, errDropped
+		return err
 	}
 	faults := s.faults.take(c)
 	if err := s.strike(c, faults, false); err != nil {
-		return nil, err
+		return err
 	}
-	out, err := s.perform(c)
+	err := s.perform(c)
 	if fault := s.strike(c, faults, true); fault != nil {
-		return nil, fault
+		return fault
 	}
-	return out, err
+	return err
 }
 
 // identify fills in who calls and where, from the request's signature.
@@ -107,25 +107,31 @@ func (s *Server) identify(c *call, r *http.Request, raw []byte) error {
 	return nil
 }
 
-// perform runs the operation under the server's lock, if the caller may. A
-// panic is a defect of this server: it becomes AWS's InternalFailure.
-func (s *Server) perform(c *call) (out any, err error) {
+// perform runs the operation under the server's lock, if the caller may, and
+// renders its result there too, since results may share memory with the state.
+// A panic is a defect of this server: it becomes AWS's InternalFailure.
+func (s *Server) perform(c *call) (err error) {
 	run, ok := s.operations[c.service][c.action]
 	if !ok {
-		return nil, unknownAction(c)
+		return unknownAction(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("operation panicked", "service", c.service, "action", c.action, "panic", p, "stack", string(debug.Stack()))
-			out, err = nil, fmt.Errorf("%s panicked: %v", c.action, p)
+			err = fmt.Errorf("%s panicked: %v", c.action, p)
 		}
 	}()
 	if err := s.permit(c); err != nil {
-		return nil, err
+		return err
 	}
-	return run(c)
+	out, err := run(c)
+	if err != nil {
+		return err
+	}
+	c.result = render(c, out)
+	return nil
 }
 
 // wait passes d, or less when ctx or the server ends.

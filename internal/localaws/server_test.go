@@ -3,6 +3,7 @@ package localaws
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	"golang.org/x/sync/errgroup"
 )
 
 // startServer starts an API without machines, closed when the test ends.
@@ -249,4 +251,29 @@ func TestCallLogHasNoSecrets(t *testing.T) {
 	if send.Resources[0] != "i-0123456789abcdef0" || !strings.Contains(send.Parameters, `"DocumentName":"AWS-RunShellScript"`) {
 		t.Errorf("%+v", send)
 	}
+}
+
+// Answers are rendered while the state stands still: the race detector says
+// so where a result shares memory with what other calls change.
+func TestManyAtOnce(t *testing.T) {
+	s := startServer(t, Options{})
+	client := iam.NewFromConfig(sdkConfig(t, s, DefaultAccount))
+	_, err := client.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String(trustEC2)})
+	ok(t, err)
+	var group errgroup.Group
+	for i := range 8 {
+		group.Go(func() error {
+			key := fmt.Sprintf("k%d", i)
+			for range 20 {
+				_, errTag := client.TagRole(t.Context(), &iam.TagRoleInput{RoleName: aws.String("r"), Tags: []iamtypes.Tag{{Key: &key, Value: &key}}})
+				_, errGet := client.GetRole(t.Context(), &iam.GetRoleInput{RoleName: aws.String("r")})
+				_, errUntag := client.UntagRole(t.Context(), &iam.UntagRoleInput{RoleName: aws.String("r"), TagKeys: []string{key}})
+				if err := errors.Join(errTag, errGet, errUntag); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	ok(t, group.Wait())
 }

@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"net/http"
@@ -270,4 +271,52 @@ func TestTemporaryCredentialsExpire(t *testing.T) {
 	}
 	creds.SessionToken = ""
 	wantCode(t, "UnrecognizedClientException", at(start, "ssm", creds))
+}
+
+// Over the wire: what was signed is what was sent, compressed or in the URL.
+func TestOverTheWire(t *testing.T) {
+	s := startServer(t, Options{})
+	id, secret := s.Credentials(DefaultAccount)
+	creds := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}
+	client := &http.Client{Transport: &http.Transport{}}
+	t.Cleanup(client.CloseIdleConnections)
+	do := func(r *http.Request) string {
+		t.Helper()
+		answer, err := client.Do(r)
+		ok(t, err)
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		ok(t, err)
+		return answer.Status + " " + string(body)
+	}
+	t.Run("gzip", func(t *testing.T) {
+		var zipped bytes.Buffer
+		z := gzip.NewWriter(&zipped)
+		_, err := io.WriteString(z, "Action=GetCallerIdentity&Version=2011-06-15")
+		ok(t, errors.Join(err, z.Close()))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), bytes.NewReader(zipped.Bytes()))
+		ok(t, err)
+		r.Header.Set("Content-Encoding", "gzip")
+		ok(t, v4.NewSigner().SignHTTP(t.Context(), creds, r, hexSHA256(zipped.Bytes()), "sts", "us-east-1", time.Now()))
+		wantWords(t, do(r), "200 OK", "<Arn>arn:aws:iam::123456789012:user/builder</Arn>")
+	})
+	t.Run("presigned", func(t *testing.T) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Expires=60", nil)
+		ok(t, err)
+		uri, _, err := v4.NewSigner().PresignHTTP(t.Context(), creds, r, hexSHA256(nil), "sts", "us-east-1", time.Now())
+		ok(t, err)
+		r, err = http.NewRequestWithContext(t.Context(), http.MethodGet, uri, nil)
+		ok(t, err)
+		wantWords(t, do(r), "200 OK", "<UserId>AIDA")
+	})
+	t.Run("unsigned", func(t *testing.T) {
+		for form, words := range map[string]string{
+			"Action=DescribeRegions&Version=2016-11-15":   "400 Bad Request <?xml|<Code>MissingParameter</Code>",
+			"Action=GetCallerIdentity&Version=2011-06-15": "403 Forbidden <?xml|<Code>MissingAuthenticationToken</Code>",
+		} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL(), strings.NewReader(form))
+			ok(t, err)
+			wantWords(t, do(r), strings.Split(words, "|")...)
+		}
+	})
 }

@@ -7,7 +7,6 @@ import (
 )
 
 const (
-	agentVersion    = "3.3.987.0"
 	agentPath       = "/usr/bin/amazon-ssm-agent"
 	heartbeat       = 5 * time.Minute
 	workerTimeout   = time.Minute // until an agent that came back gives up on the sessions of before

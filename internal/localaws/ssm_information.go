@@ -152,7 +152,7 @@ func (c *call) information(a *ssmAgent) instanceInformation {
 		last = last.Add(c.now.Sub(last) / heartbeat * heartbeat)
 	}
 	return instanceInformation{
-		InstanceID: i.ID, PingStatus: a.ping(), LastPing: epochSeconds(last), AgentVersion: agentVersion, IsLatestVersion: true,
+		InstanceID: i.ID, PingStatus: a.ping(), LastPing: epochSeconds(last), AgentVersion: a.platform.agentVersion(), IsLatestVersion: true,
 		PlatformType: "Linux", PlatformName: a.platform.name, PlatformVersion: a.platform.version, ResourceType: "EC2Instance",
 		IPAddress: c.server.privateIP(i), ComputerName: a.platform.hostname, SourceID: i.ID, SourceType: "AWS::EC2::Instance", role: a.role,
 	}

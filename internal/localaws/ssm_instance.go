@@ -10,6 +10,14 @@ import (
 // A platform is the operating system as the agent finds it.
 type platform struct{ name, version, hostname string }
 
+// agentVersion is that of the agent in the release's images, as their package databases have it.
+func (p platform) agentVersion() string {
+	if p.version == "2023" {
+		return "3.3.2299.0"
+	}
+	return "3.3.1957.0"
+}
+
 // probeAgent looks for the agent on the machine, whether it came with the image or later, and tells what it reports first.
 const probeAgent = `[ "$1" = true ] || [ -x ` + agentPath + ` ] || exit 1
 . /etc/os-release && printf '%s\n%s\n' "$NAME" "$VERSION_ID" && cat /proc/sys/kernel/hostname`

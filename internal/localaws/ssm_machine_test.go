@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/localaws/machine"
 )
 
 // startMachines starts an AWS whose instances are machines, closed when the test ends.
@@ -154,8 +157,66 @@ func TestRebootTakesAgentAway(t *testing.T) {
 	}
 }
 
+// TestMinimalImage: its machine has no agent until somebody installs it.
+func TestMinimalImage(t *testing.T) {
+	t.Parallel()
+	s := startMachines(t, Options{})
+	s.SetAgentRetry(10 * time.Millisecond)
+	makeProfile(t, s, "agents")
+	id := launchImage(t, s, "agents", "/aws/service/ami-amazon-linux-latest/amzn2-ami-minimal-hvm-x86_64-ebs")
+	var guest *machine.Machine
+	until(t, "machine", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		a := s.ssmPlace(DefaultAccount, "us-east-1").agents[id]
+		if a != nil && a.up {
+			guest = a.instance.Machine
+		}
+		return guest != nil
+	})
+	if _, found := s.agentInstalled(guest, false); found {
+		t.Fatal("the minimal image has an agent")
+	}
+	exit, err := guest.Exec(t.Context(), machine.Command{Path: "install", Args: []string{"-m", "755", "/bin/true", agentPath}})
+	if err != nil || exit != 0 {
+		t.Fatalf("install: %d, %v", exit, err)
+	}
+	untilOnline(t, s, id)
+}
+
 // sessionPlugin starts `aws ssm start-session` with AWS's session-manager-plugin.
 func sessionPlugin(t *testing.T, s *Server, words ...string) *bufio.Reader {
+	t.Helper()
+	_, output := startPeer(t, s, append([]string{awsCLI(t), "ssm", "start-session"}, words...)...)
+	return output
+}
+
+// startPeer runs a command that finds AWS's session-manager-plugin, until the test ends.
+func startPeer(t *testing.T, s *Server, argv ...string) (io.Writer, *bufio.Reader) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = append(append(os.Environ(), s.Environ()...), "PATH="+pluginFolder(t)+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
+	// The CLI ignores interrupts while its plugin runs, and the plugin outlives a killed CLI: they go together.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	input, err := cmd.StdinPipe()
+	ok(t, err)
+	output, into := io.Pipe()
+	cmd.Stdout, cmd.Stderr = into, into
+	ok(t, cmd.Start())
+	t.Cleanup(func() {
+		cancel()
+		_ = input.Close()
+		_ = output.Close()
+		_ = cmd.Wait()
+	})
+	return input, bufio.NewReader(output)
+}
+
+// pluginFolder is where AWS's session-manager-plugin is. Without it the test ends: CI has it, on other machines `make tools` makes it.
+func pluginFolder(t *testing.T) string {
 	t.Helper()
 	plugin := os.Getenv("SESSION_MANAGER_PLUGIN")
 	if plugin == "" {
@@ -169,23 +230,7 @@ func sessionPlugin(t *testing.T, s *Server, words ...string) *bufio.Reader {
 		}
 		t.Skipf("AWS's session-manager-plugin is not there (`make tools` builds it): %v", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, awsCLI(t), append([]string{"ssm", "start-session"}, words...)...)
-	cmd.Env = append(append(os.Environ(), s.Environ()...), "PATH="+filepath.Dir(plugin)+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-	input, err := cmd.StdinPipe()
-	ok(t, err)
-	output, into := io.Pipe()
-	cmd.Stdout, cmd.Stderr = into, into
-	ok(t, cmd.Start())
-	t.Cleanup(func() {
-		cancel()
-		_ = input.Close()
-		_ = output.Close()
-		_ = cmd.Wait()
-	})
-	return bufio.NewReader(output)
+	return filepath.Dir(plugin)
 }
 
 // TestPeerForwardsToMachine is the AWS CLI with its plugin, through a signed websocket, to a service on the instance.
@@ -240,6 +285,43 @@ func TestPeerRunsCommand(t *testing.T) {
 	if out.Status != "Success" || !strings.Contains(*out.StandardOutputContent, "ssm-user ALL=(ALL) NOPASSWD:ALL") {
 		t.Errorf("%s: %q %q", out.Status, *out.StandardOutputContent, *out.StandardErrorContent)
 	}
+}
+
+// TestPeerShell is AWS's client on the default document: a shell on a terminal, which here has a terminal of its own to be used from.
+func TestPeerShell(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Skip("script(1), of util-linux, is not installed: AWS's client needs a terminal")
+	}
+	s, id := online(t, startMachines(t, Options{}))
+	input, output := peerOnTerminal(t, s, id)
+	said := ""
+	for !strings.Contains(said, "tty=/dev/pts/") {
+		_, err := io.WriteString(input, "echo user=$(id -un) tty=$(tty)\n")
+		ok(t, err)
+		line, err := output.ReadString('\n')
+		if err != nil {
+			t.Fatalf("the plugin ended: %v; it said %q", err, said)
+		}
+		said += line
+	}
+	if !strings.Contains(said, "user=ssm-user") {
+		t.Errorf("said %q", said)
+	}
+	_, err := io.WriteString(input, "exit\n")
+	ok(t, err)
+	go func() { _, _ = io.Copy(io.Discard, output) }()
+	until(t, "end of the session", func() bool {
+		out, err := ssmClient(t, s).DescribeSessions(t.Context(), &ssm.DescribeSessionsInput{State: ssmtypes.SessionStateHistory})
+		ok(t, err)
+		return len(out.Sessions) == 1
+	})
+}
+
+// peerOnTerminal starts `aws ssm start-session` on a terminal of this machine.
+func peerOnTerminal(t *testing.T, s *Server, id string) (io.Writer, *bufio.Reader) {
+	t.Helper()
+	return startPeer(t, s, "script", "-qec", awsCLI(t)+" ssm start-session --target "+id, os.DevNull)
 }
 
 // TestScriptArrivesUnchanged: what Run Command is given arrives as it is, whatever is in it.

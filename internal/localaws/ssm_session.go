@@ -77,6 +77,9 @@ func (s *Server) serveDataChannel(w http.ResponseWriter, r *http.Request) {
 func (c *call) openSession(a *ssmAgent, d *ssmDocument, in *startSessionIn, parameters map[string][]string) (*ssmSession, error) {
 	s, place := c.server, c.ssm()
 	model := s.channels().Model()
+	if model.AgentVersion == "" {
+		model.AgentVersion = a.platform.agentVersion()
+	}
 	setMinutes(&model.IdleTimeout, d.parsed.Inputs.IdleSessionTimeout)
 	setMinutes(&model.MaxDuration, d.parsed.Inputs.MaxSessionDuration)
 	properties, _ := substitute(d.parsed.Properties, parameters, d.lists()).(map[string]any)

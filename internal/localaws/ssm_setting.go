@@ -89,7 +89,7 @@ func (c *call) setting(id string) serviceSetting {
 		ARN:              "arn:aws:ssm:" + c.region + ":" + c.caller.account + ":servicesetting" + id,
 	}
 	if changed, ok := c.ssm().settings[id]; ok {
-		view.SettingValue, view.Status = changed.value, "Customized" //nolint:misspell // AWS's spelling
+		view.SettingValue, view.Status = changed.value, "Customized"
 		view.LastModifiedDate, view.LastModifiedUser = epochSeconds(changed.modified), changed.by
 	}
 	return view

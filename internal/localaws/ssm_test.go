@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/localaws/datachannel"
 )
 
 const latestAL2 = "/aws/service/ami-amazon-linux-latest/amzn2-ami-hvm-x86_64-gp2"
@@ -34,8 +36,14 @@ func makeProfile(t *testing.T, s *Server, name string) {
 // launch runs an instance of the latest AL2 with a profile, or without one.
 func launch(t *testing.T, s *Server, profile string) string {
 	t.Helper()
+	return launchImage(t, s, profile, latestAL2)
+}
+
+// launchImage runs an instance of the image that a public parameter names.
+func launchImage(t *testing.T, s *Server, profile, parameter string) string {
+	t.Helper()
 	in := &ec2.RunInstancesInput{
-		ImageId: aws.String("resolve:ssm:" + latestAL2), InstanceType: ec2types.InstanceTypeT3Small, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
+		ImageId: aws.String("resolve:ssm:" + parameter), InstanceType: ec2types.InstanceTypeT3Small, MinCount: aws.Int32(1), MaxCount: aws.Int32(1),
 	}
 	if profile != "" {
 		in.IamInstanceProfile = &ec2types.IamInstanceProfileSpecification{Name: &profile}
@@ -86,7 +94,7 @@ func TestCLIReadsSSM(t *testing.T) {
 	s, id := online(t, startServer(t, Options{}))
 	for _, test := range []struct{ words, want string }{
 		{"ssm describe-instance-information --query InstanceInformationList[].[InstanceId,PingStatus,PlatformType,ResourceType]", id + " Online Linux EC2Instance"},
-		{"ssm describe-instance-information --filters Key=InstanceIds,Values=" + id + " --query InstanceInformationList[].AgentVersion", agentVersion},
+		{"ssm describe-instance-information --filters Key=InstanceIds,Values=" + id + " --query InstanceInformationList[].AgentVersion", platform{}.agentVersion()},
 		{"ssm describe-instance-information --filters Key=PingStatus,Values=ConnectionLost --query length(InstanceInformationList)", "0"},
 		{"ssm describe-instance-information --instance-information-filter-list key=InstanceIds,valueSet=" + id + " --query length(InstanceInformationList)", "1"},
 		{"ssm get-connection-status --target " + id + " --query [Target,Status]", id + " connected"},
@@ -112,7 +120,7 @@ func TestCLIReadsSSM(t *testing.T) {
 		{"ssm delete-document --name mine", ""},
 		{"ssm get-service-setting --setting-id " + hostManagementSetting + " --query ServiceSetting.[SettingValue,Status]", "$None Default"},
 		{"ssm update-service-setting --setting-value agents --setting-id " + hostManagementSetting, ""},
-		{"ssm get-service-setting --setting-id " + hostManagementSetting + " --query ServiceSetting.Status", "Customized"}, //nolint:misspell // AWS's spelling
+		{"ssm get-service-setting --setting-id " + hostManagementSetting + " --query ServiceSetting.Status", "Customized"},
 		{"ssm reset-service-setting --setting-id " + hostManagementSetting + " --query ServiceSetting.SettingValue", "$None"},
 		{"ssm describe-sessions --state Active --query length(Sessions)", "0"},
 	} {
@@ -252,6 +260,26 @@ func TestInvocationIsNotThereAtFirst(t *testing.T) {
 		out, err := c.GetCommandInvocation(t.Context(), in)
 		return err == nil && out.Status == ssmtypes.CommandInvocationStatusSuccess
 	})
+}
+
+// TestTimedOutSessionHasNoToken: that is how a client learns that resuming is of no use.
+func TestTimedOutSessionHasNoToken(t *testing.T) {
+	t.Parallel()
+	s, id := online(t, startServer(t, Options{}))
+	s.SetChannelModel(datachannel.Model{IdleTimeout: 100 * time.Millisecond})
+	c := ssmClient(t, s)
+	started, err := c.StartSession(t.Context(), &ssm.StartSessionInput{Target: &id, DocumentName: aws.String("AWS-StartPortForwardingSession")})
+	ok(t, err)
+	until(t, "end of the session", func() bool {
+		out, err := c.DescribeSessions(t.Context(), &ssm.DescribeSessionsInput{State: ssmtypes.SessionStateHistory})
+		ok(t, err)
+		return len(out.Sessions) == 1 && strings.Contains(*out.Sessions[0].Details, "inactivity")
+	})
+	resumed, err := c.ResumeSession(t.Context(), &ssm.ResumeSessionInput{SessionId: started.SessionId})
+	ok(t, err)
+	if resumed.TokenValue != nil || *resumed.SessionId != *started.SessionId {
+		t.Errorf("resumed with a token")
+	}
 }
 
 func TestCutText(t *testing.T) {

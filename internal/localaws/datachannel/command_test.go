@@ -48,9 +48,10 @@ func TestNonInteractiveTogether(t *testing.T) {
 
 func TestNonInteractiveInterrupted(t *testing.T) {
 	service, base := serve(t, Model{})
-	session, _ := open(t, service, NonInteractiveCommands, command(`sleep 600`, "true"))
+	session, _ := open(t, service, NonInteractiveCommands, command(`sh -c 'echo ready; exec sleep 600'`, "true"))
 	client := connect(t, session, base)
 	client.handshake("1.3.0.0")
+	client.text(payloadOutput, "ready\n")
 	client.send(payloadOutput, []byte{3})
 	client.text(payloadExitCode, "EXIT_CODE: -1")
 	client.closed()

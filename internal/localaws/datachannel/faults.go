@@ -14,7 +14,7 @@ type Impairment struct {
 	Repeat         float64       // share of both that arrives twice
 	Reorder        float64       // share of both that arrives up to ReorderBy late, so that others overtake it
 	ReorderBy      time.Duration // 20 ms when 0
-	Delay          time.Duration // one way
+	Delay          time.Duration // one way; the upgrade of the websocket takes one round trip
 	BytesPerSecond int           // 0 is no limit
 }
 

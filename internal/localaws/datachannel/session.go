@@ -247,11 +247,11 @@ func (s *Session) teardown(e End) {
 }
 
 func (s *Session) closedFrame(output string) []byte {
-	now := time.Now()
-	m := newMessage(channelClosed, payloadNone, nil)
-	m.payload = jsonOf(closedPayload{
-		MessageType: channelClosed, MessageID: m.id.String(), DestinationID: s.config.ID, SessionID: s.config.ID,
-		SchemaVersion: 1, CreatedDate: now.UTC().Format("2006-01-02T15:04:05.000Z"), Output: output,
-	})
+	named := newID()
+	m := newMessage(channelClosed, payloadNone, jsonOf(closedPayload{
+		MessageType: channelClosed, MessageID: named.String(), DestinationID: s.config.ID, SessionID: s.config.ID,
+		SchemaVersion: 1, CreatedDate: time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), Output: output,
+	}))
+	m.id = named
 	return m.encodeAsService()
 }

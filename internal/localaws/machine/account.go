@@ -61,7 +61,7 @@ func colonFile(path string) [][]string {
 	if err != nil {
 		return nil
 	}
-	defer file.Close()
+	defer closeAll(file)
 	var rows [][]string
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		rows = append(rows, strings.Split(lines.Text(), ":"))

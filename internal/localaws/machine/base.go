@@ -90,6 +90,13 @@ var hiddenPrograms = []string{
 	"lsb_release", "systemd-run", "machinectl", "busctl", "yum-config-manager", "dnf-3",
 }
 
+// emptyFolders are the folders of /usr in which a machine sees nothing of the host's: what is the administrator's, what is about the host's
+// services, and documentation, which is large, not Amazon's, and the first that people delete from an image.
+var emptyFolders = []string{
+	"/usr/local", "/usr/src", "/usr/lib/systemd/system", "/usr/lib/systemd/user", "/usr/lib/debug", "/usr/share/doc", "/usr/share/man", "/usr/share/info",
+	"/usr/share/locale", "/usr/share/gtk-doc", "/usr/share/help", "/usr/share/bug", "/usr/share/lintian", "/usr/share/doc-base",
+}
+
 func (r *baseRequest) build() error {
 	for _, dir := range []string{r.Path, r.root(), r.usr()} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -306,7 +313,7 @@ func (r *baseRequest) hidePrograms() error {
 			return err
 		}
 	}
-	for _, dir := range []string{"/usr/local", "/usr/src", "/usr/lib/systemd/system", "/usr/lib/systemd/user"} {
+	for _, dir := range emptyFolders {
 		if err := os.MkdirAll(r.at(dir), 0o755); err != nil {
 			return err
 		}
@@ -325,7 +332,7 @@ func (r *baseRequest) placeStandins() error {
 	if err != nil {
 		return err
 	}
-	defer exe.Close()
+	defer closeAll(exe)
 	info, err := exe.Stat()
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 func TestCapture(t *testing.T) {
 	h := newHost(t)
 	base := baseOf(t, h, machine.AL2)
-	m := boot(t, h, machine.Spec{ID: "i-1", Layers: []machine.LayerID{base}})
+	m := boot(t, h, machine.Spec{ID: "i-cap-1", Layers: []machine.LayerID{base}})
 	must(t, m, `set -e
 rm -rf /etc/cron.d /usr/share/doc; mkdir /usr/share/doc; echo new > /usr/share/doc/only
 echo kept > /home/ec2-user/kept; chown ec2-user: /home/ec2-user/kept; chmod 640 /home/ec2-user/kept
@@ -23,7 +23,7 @@ python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("/opt/sock")' || t
 	key := must(t, m, "cat /etc/ssh/ssh_host_ed25519_key.pub; cat /etc/machine-id")
 	layer := capture(t, m) // running
 	must(t, m, "echo changed > /home/ec2-user/kept; true")
-	n := boot(t, h, machine.Spec{ID: "i-2", Layers: []machine.LayerID{base, layer}})
+	n := boot(t, h, machine.Spec{ID: "i-cap-2", Layers: []machine.LayerID{base, layer}})
 	got := must(t, n, `ls /usr/share/doc; ls -d /etc/cron.d /run/gone /dev/shm/gone 2>/dev/null; cat /home/ec2-user/kept; stat -c '%U %a' /home/ec2-user/kept
 stat -c '%a %Y' /usr/local/bin/su; test /opt/a -ef /opt/b && echo linked; readlink /opt/l; test -p /opt/p && stat -c '%s' /opt/sparse; test $(du -k /opt/sparse | cut -f1) -lt 1000 && echo sparse; ls /tmp`)
 	want := "only\nkept\nec2-user 640\n4711 981173106\nlinked\na\n1073741829\nsparse\nstays"
@@ -40,7 +40,7 @@ stat -c '%a %Y' /usr/local/bin/su; test /opt/a -ef /opt/b && echo linked; readli
 		t.Fatal(err)
 	}
 	must(t, n, "cat /home/ec2-user/kept")
-	if _, err := h.Create(t.Context(), machine.Spec{ID: "i-1", Layers: []machine.LayerID{base}}); err == nil {
+	if _, err := h.Create(t.Context(), machine.Spec{ID: "i-cap-1", Layers: []machine.LayerID{base}}); err == nil {
 		t.Error("two machines with one id")
 	}
 }

@@ -171,7 +171,7 @@ func (c *channel) receive(message any) ([]*os.File, error) {
 		return nil, err
 	}
 	if err := c.receiveBody(head, n, message); err != nil {
-		closeAll(files)
+		closeAll(files...)
 		return nil, err
 	}
 	return files, nil
@@ -214,7 +214,7 @@ func rightsOf(oob []byte) ([]*os.File, error) {
 	return files, nil
 }
 
-func closeAll(files []*os.File) {
+func closeAll(files ...*os.File) {
 	for _, f := range files {
 		_ = f.Close() // nothing was written through it that a failed close could lose
 	}

@@ -57,7 +57,7 @@ func (c *copier) one(from string) error {
 		return os.Mkdir(to, 0o700)
 	}
 	if st.Nlink > 1 && !isWhiteout(&st) {
-		inode := [2]uint64{uint64(st.Dev), st.Ino}
+		inode := [2]uint64{uint64(st.Dev), st.Ino} //nolint:unconvert // 32 bits on some architectures
 		if first, ok := c.seen[inode]; ok {
 			return os.Link(first, to)
 		}
@@ -94,7 +94,7 @@ func copyFile(from, to string, size int64) error {
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer closeAll(in)
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func copyData(in, out *os.File, size int64) error {
 		if _, err := out.Seek(start, io.SeekStart); err != nil {
 			return err
 		}
-		if _, err := io.CopyN(out, in, end-start); err != nil && err != io.EOF {
+		if _, err := io.CopyN(out, in, end-start); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
 		at = end

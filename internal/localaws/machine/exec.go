@@ -177,7 +177,7 @@ func (s *stdio) null(mode int) (*os.File, error) {
 
 // handedOver closes what the command has now: a pipe ends when its last writer has closed it.
 func (s *stdio) handedOver() {
-	closeAll(s.theirs)
+	closeAll(s.theirs...)
 	s.theirs = nil
 }
 
@@ -287,7 +287,7 @@ func (s *stdio) drain() error {
 }
 
 func (s *stdio) close() {
-	closeAll(s.theirs)
-	closeAll(s.ours)
+	closeAll(s.theirs...)
+	closeAll(s.ours...)
 	s.copies.Wait()
 }

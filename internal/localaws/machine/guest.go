@@ -75,7 +75,7 @@ func (g *guest) boot() error {
 	if err != nil {
 		return err
 	}
-	defer closeAll(files)
+	defer closeAll(files...)
 	if r.Op != opBoot || r.Boot == nil {
 		return fmt.Errorf("first request is %q", r.Op)
 	}
@@ -89,7 +89,7 @@ func (g *guest) boot() error {
 		if err != nil {
 			return g.talk.send(failed(r.ID, err))
 		}
-		defer listener.Close()
+		defer closeAll(listener)
 		pass = append(pass, listener)
 	}
 	return g.talk.send(reply{ID: r.ID}, pass...)
@@ -172,7 +172,7 @@ func listenMetadata() (*os.File, error) {
 		err = unix.Listen(fd, 64)
 	}
 	if err != nil {
-		closeAll([]*os.File{file})
+		closeAll(file)
 		return nil, fmt.Errorf("metadata service: %w", err)
 	}
 	return file, nil
@@ -244,7 +244,7 @@ func (g *guest) handle(r request, files []*os.File) {
 	case opBoot:
 		g.answer(failed(r.ID, syscall.EALREADY))
 	}
-	closeAll(files)
+	closeAll(files...)
 }
 
 // answer sends r. The host being gone is noticed where its requests are read.
@@ -258,7 +258,7 @@ func (g *guest) dial(r request) {
 		return
 	}
 	file := os.NewFile(uintptr(fd), "connection")
-	defer file.Close()
+	defer closeAll(file)
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: r.Port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		g.answer(failed(r.ID, fmt.Errorf("connect: %w", err)))
 		return

@@ -43,7 +43,7 @@ func (g *guest) finish(id uint64, e *execution) {
 	delete(g.execs, id)
 	g.mu.Unlock()
 	if e.master != nil {
-		closeAll([]*os.File{e.master})
+		closeAll(e.master)
 	}
 	g.answer(reply{ID: id, Exited: true, Status: e.process.status})
 }
@@ -84,12 +84,12 @@ func (g *guest) beginOnTerminal(path string, argv []string, attr *syscall.ProcAt
 	if err != nil {
 		return nil, err
 	}
-	defer slave.Close()
+	defer closeAll(slave)
 	attr.Files = []uintptr{slave.Fd(), slave.Fd(), slave.Fd()}
 	attr.Sys.Setctty = true
 	p, err := g.reaper.start(path, argv, attr)
 	if err != nil {
-		closeAll([]*os.File{master})
+		closeAll(master)
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &execution{process: p, master: master}, nil
@@ -113,7 +113,7 @@ func openTerminal(who account) (master, slave *os.File, err error) {
 		err = slave.Chown(int(who.uid), 5)
 	}
 	if err != nil {
-		closeAll([]*os.File{master})
+		closeAll(master)
 		return nil, nil, fmt.Errorf("terminal: %w", err)
 	}
 	return master, slave, nil

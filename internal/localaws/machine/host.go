@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,12 +20,14 @@ import (
 // hostPrefix begins the name of a host's own folder in the directory that hosts share.
 const hostPrefix = "host-"
 
+// freshPrefix begins its name while it is being made.
+const freshPrefix = ".fresh-"
+
 // A Host is where machines live: a folder with their disks and the layers under these, which is removed by Close.
 // Its methods can be called from several goroutines.
 type Host struct {
 	dir    string
-	lock   *os.File // held as long as the process lives: what it locks is ours
-	folder *os.File // dir, for helpers that could not reach it by path
+	folder *os.File // dir, for helpers that could not reach it by path; locked as long as the process lives
 	ids    idMap
 	mapUsr bool // the host's /usr can be mounted with the machines' ids
 
@@ -84,22 +87,28 @@ func checkPrograms() error {
 	return nil
 }
 
-// occupy makes the host's folder and locks it.
+// occupy makes the host's folder and locks it. It gets the name by which others' sweep finds it when it is locked.
 func (h *Host) occupy(parent string) error {
-	dir, err := os.MkdirTemp(parent, hostPrefix)
+	fresh, err := os.MkdirTemp(parent, freshPrefix)
 	if err != nil {
 		return err
 	}
-	h.dir = dir
-	if h.folder, err = os.Open(dir); err != nil {
-		return errors.Join(err, os.Remove(dir))
+	if h.folder, err = os.Open(fresh); err != nil {
+		return errors.Join(err, os.Remove(fresh))
 	}
-	if err := unix.Flock(int(h.folder.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("lock %s: %w", dir, errors.Join(err, h.folder.Close()))
-	}
-	h.lock = h.folder
 	uid, gid := h.ids.owner()
-	return os.Chown(dir, uid, gid)
+	h.dir = filepath.Join(parent, hostPrefix+strings.TrimPrefix(filepath.Base(fresh), freshPrefix))
+	err = unix.Flock(int(h.folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		err = os.Chown(fresh, uid, gid)
+	}
+	if err == nil {
+		err = os.Rename(fresh, h.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("make %s: %w", h.dir, errors.Join(err, h.folder.Close(), os.Remove(fresh)))
+	}
+	return nil
 }
 
 // sweep removes the folders of hosts whose process is gone.
@@ -107,6 +116,15 @@ func sweep(ctx context.Context, parent string, ids idMap) error {
 	found, err := filepath.Glob(filepath.Join(parent, hostPrefix+"*"))
 	if err != nil {
 		return err
+	}
+	unborn, err := filepath.Glob(filepath.Join(parent, freshPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range unborn {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Minute {
+			_ = os.Remove(dir) // empty; somebody else may have done it
+		}
 	}
 	for _, dir := range found {
 		if err := sweepOne(ctx, dir, ids); err != nil {
@@ -124,7 +142,7 @@ func sweepOne(ctx context.Context, dir string, ids idMap) error {
 	if err != nil {
 		return err
 	}
-	defer folder.Close()
+	defer closeAll(folder)
 	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil // in use
 	}
@@ -187,7 +205,7 @@ func (h *Host) tryMounts(ctx context.Context) error {
 		c.kill()
 		return err
 	}
-	defer closeAll(files)
+	defer closeAll(files...)
 	return c.do(workRequest{Try: &rootConfig{State: h.dir, Lowers: []string{"layers/probe"}, Disk: "machines/probe", BootID: "probe"}}, files...)
 }
 
@@ -213,7 +231,7 @@ func mappedUsr(pid int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer users.Close()
+	defer closeAll(users)
 	tree, err := cloneMount("/usr")
 	if err != nil {
 		return nil, err

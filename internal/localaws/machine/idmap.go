@@ -71,7 +71,7 @@ func rangeOf(path string) ([]syscall.SysProcIDMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer closeAll(file)
 	return parseRanges(file)
 }
 
@@ -100,7 +100,7 @@ func subordinate(path string, me *user.User, own int) ([]syscall.SysProcIDMap, e
 		return nil, err
 	}
 	if err == nil {
-		defer file.Close()
+		defer closeAll(file)
 		for lines := bufio.NewScanner(file); lines.Scan(); {
 			first, count, ok := parseSubordinate(lines.Text(), me)
 			if ok && count >= idCount-1 {

@@ -122,7 +122,7 @@ func (m *Machine) start(ctx context.Context) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer console.Close()
+	defer closeAll(console)
 	// The machine outlives ctx, which bounds only its start.
 	c, err := reexec(context.WithoutCancel(ctx), m.host.ids, stageGuest, machineNamespaces, m.host.folder, console)
 	if err != nil {
@@ -144,7 +144,7 @@ func (r *running) boot(m *Machine) error {
 	if err != nil {
 		return err
 	}
-	defer closeAll(mounts)
+	defer closeAll(mounts...)
 	config := bootConfig{
 		ID: m.spec.ID, Hostname: m.spec.Hostname, Release: m.release, PrivateIP: m.spec.PrivateIP, Metadata: m.spec.Metadata != nil,
 		UserData: m.spec.UserData, PublicKeys: m.spec.PublicKeys,
@@ -158,7 +158,7 @@ func (r *running) boot(m *Machine) error {
 	if err != nil {
 		return fmt.Errorf("process 1 ended: %w", err)
 	}
-	defer closeAll(files)
+	defer closeAll(files...)
 	if err := answer.err(); err != nil || len(files) == 0 {
 		return err
 	}
@@ -229,7 +229,7 @@ func (r *running) deliver(d delivery) {
 	waiting := r.pending[d.ID]
 	r.mu.Unlock()
 	if waiting == nil {
-		closeAll(d.files)
+		closeAll(d.files...)
 		return
 	}
 	waiting <- d // there is room for all answers that a request can have
@@ -257,7 +257,7 @@ func (r *running) ask(q request, files ...*os.File) (id uint64, answers <-chan d
 				if !ok {
 					return
 				}
-				closeAll(d.files)
+				closeAll(d.files...)
 			default:
 				return
 			}
@@ -300,7 +300,7 @@ func (m *Machine) dial(ctx context.Context, port int) (net.Conn, error) {
 		if !ok {
 			return nil, ErrDown
 		}
-		defer closeAll(d.files)
+		defer closeAll(d.files...)
 		if err := d.err(); err != nil {
 			return nil, err
 		}

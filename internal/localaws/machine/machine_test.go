@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -13,23 +14,32 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/taccoform/packer-plugin-ssm/internal/localaws/machine"
 )
 
+// sharedHost is the host of all tests that don't need one of their own; TestMain closes it.
+var sharedHost = sync.OnceValues(func() (*machine.Host, error) {
+	dir, err := os.MkdirTemp("", "machines-")
+	if err != nil {
+		return nil, err
+	}
+	sharedDir = dir
+	return machine.NewHost(context.Background(), dir)
+})
+
+var sharedDir string
+
 func newHost(t *testing.T) *machine.Host {
 	t.Helper()
-	h, err := machine.NewHost(t.Context(), t.TempDir())
+	h, err := sharedHost()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := h.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 	return h
 }
 
@@ -42,10 +52,13 @@ func baseOf(t *testing.T, h *machine.Host, release machine.Release) machine.Laye
 	return base
 }
 
+// machines counts those that boot names.
+var machines atomic.Int32
+
 func boot(t *testing.T, h *machine.Host, s machine.Spec) *machine.Machine {
 	t.Helper()
 	if s.ID == "" {
-		s.ID = "i-0123456789abcdef0"
+		s.ID = fmt.Sprintf("i-%08x", machines.Add(1))
 	}
 	if s.Layers == nil {
 		s.Layers = []machine.LayerID{baseOf(t, h, machine.AL2)}
@@ -54,6 +67,11 @@ func boot(t *testing.T, h *machine.Host, s machine.Spec) *machine.Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := m.Destroy(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
 	up(t, m)
 	return m
 }
@@ -104,9 +122,9 @@ func must(t *testing.T, m *machine.Machine, script string) string {
 }
 
 // eventually waits until the script succeeds.
-func eventually(t *testing.T, m *machine.Machine, script string) string {
+func eventually(t *testing.T, m *machine.Machine, script string) {
 	t.Helper()
-	return must(t, m, "for i in $(seq 500); do if "+script+"; then exit 0; fi; sleep 0.02; done; exit 1")
+	must(t, m, "for i in $(seq 500); do if "+script+"; then exit 0; fi; sleep 0.02; done; exit 1")
 }
 
 func TestExec(t *testing.T) {
@@ -213,8 +231,8 @@ func TestIsolation(t *testing.T) {
 	}
 	must(t, m, "mount -t tmpfs none /mnt && umount /mnt")
 	must(t, m, "rm -rf /usr/share/doc /usr/bin/awk /usr/bin/perl /home /opt /var/log; test ! -e /usr/share/doc; test ! -e /home")
-	_, _ = sh(t, m, "", "rm -rf --no-preserve-root /etc /root /srv /usr/share/man")
-	for _, path := range []string{canary, "/etc/passwd", "/usr/share/man", "/usr/bin/perl", "/home", "/var/log"} {
+	_, _ = sh(t, m, "", "rm -rf --no-preserve-root /etc /root /srv /usr/share/misc")
+	for _, path := range []string{canary, "/etc/passwd", "/usr/share/misc", "/usr/bin/perl", "/home", "/var/log"} {
 		if _, err := os.Stat(path); err != nil {
 			t.Errorf("on the host: %v", err)
 		}
@@ -310,7 +328,7 @@ func TestDial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	banner := make([]byte, 8)
 	if _, err := io.ReadFull(conn, banner); err != nil || string(banner) != "SSH-2.0-" {
 		t.Errorf("%q, %v", banner, err)
@@ -344,6 +362,11 @@ func TestManyMachines(t *testing.T) {
 				t.Error(err)
 				return
 			}
+			defer func() {
+				if err := m.Destroy(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			}()
 			if err := m.Boot(t.Context()); err != nil {
 				t.Error(err)
 				return
@@ -355,4 +378,16 @@ func TestManyMachines(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// within fails the test when the condition does not come true.
+func within(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		if condition() {
+			return
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+	t.Fatalf("not within 20 s: %s", what)
 }

@@ -68,7 +68,7 @@ func enterScratch(statePath string, state, usr *os.File) error {
 		if state, err = cloneMount(statePath); err != nil {
 			return err
 		}
-		defer state.Close()
+		defer closeAll(state)
 	}
 	if err := mount("scratch", "/tmp", "tmpfs", 0, "mode=0755"); err != nil {
 		return err

@@ -19,7 +19,7 @@ func configureNetwork(addrs ...netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := bringUp(fd, "lo"); err != nil {
 		return err
 	}

@@ -58,3 +58,6 @@ func (*Machine) BootID() string { return "" }
 
 // Running reports false.
 func (*Machine) Running() bool { return false }
+
+// Console returns an error.
+func (*Machine) Console() ([]byte, error) { return nil, errUnsupported }

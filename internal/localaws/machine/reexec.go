@@ -79,7 +79,7 @@ func reexec(ctx context.Context, ids idMap, stage string, namespaces uintptr, st
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
+	defer closeAll(theirs)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Args = []string{selfName, stage}
 	cmd.Env = []string{"LOCALAWS_MAPPED=1"}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -50,13 +51,7 @@ func skeletonDir(path, target string) error {
 	if err := os.Mkdir(target, 0o755); err != nil {
 		return err
 	}
-	depth := strings.Count(path, "/")
-	for _, data := range []string{"/share/doc", "/share/locale", "/lib/debug", "/include"} {
-		if strings.HasPrefix(path, data) && depth >= 2 {
-			return fs.SkipDir
-		}
-	}
-	if depth >= skeletonDepth {
+	if strings.Count(path, "/") >= skeletonDepth || slices.Contains(emptyFolders, "/usr"+path) {
 		return fs.SkipDir
 	}
 	return nil

@@ -34,7 +34,7 @@ func login(t *testing.T, m *machine.Machine, port int, key ssh.Signer, command s
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	c, channels, requests, err := ssh.NewClientConn(conn, "machine", &ssh.ClientConfig{
 		User: "ec2-user", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(),
 	})
@@ -42,12 +42,12 @@ func login(t *testing.T, m *machine.Machine, port int, key ssh.Signer, command s
 		return "", err
 	}
 	client := ssh.NewClient(c, channels, requests)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	session, err := client.NewSession()
 	if err != nil {
 		return "", err
 	}
-	defer session.Close()
+	defer func() { _ = session.Close() }()
 	out, err := session.CombinedOutput(command)
 	return strings.TrimSpace(string(out)), err
 }
@@ -143,7 +143,7 @@ X`)
 		{"systemctl enable --now app", "Created symlink from /etc/systemd/system/multi-user.target.wants/app.service to /etc/systemd/system/app.service.", 0},
 		{"systemctl is-active app sshd", "active\nactive", 0},
 		{"systemctl is-enabled app", "enabled", 0},
-		{"systemctl start app; pgrep -xc sleep", "1", 0},
+		{"systemctl start app; until pgrep -x sleep >/dev/null; do sleep 0.01; done; pgrep -xc sleep", "1", 0},
 		{"sleep 0.1; journalctl -u app", "hello world from ec2-user", 0},
 		{"systemctl enable nope", "Failed to enable unit: Unit file nope.service does not exist.", 1},
 		{"systemctl start nope", "Failed to start nope.service: Unit nope.service not found.", 5},
@@ -153,7 +153,7 @@ X`)
 		{"systemctl status app > /dev/null", "", 0},
 		{"systemctl stop app; systemctl status app > /dev/null", "", 3},
 		{"pgrep -x sleep", "", 1},
-		{"systemctl restart app; pgrep -xc sleep", "1", 0},
+		{"systemctl restart app; until pgrep -x sleep >/dev/null; do sleep 0.01; done", "", 0},
 		{"systemctl show -p ActiveState --value app", "active", 0},
 		{"systemctl is-system-running", "running", 0},
 		{"test -d /run/systemd/system", "", 1},
@@ -200,6 +200,8 @@ func TestPackages(t *testing.T) {
 			{"yum -y update | tail -1; yum clean all >/dev/null && yum makecache >/dev/null", "No packages marked for update", 0},
 			{"command -v dnf apt-get dpkg", "", 127},
 			{"rpm -E '%{amzn}'; cat /etc/system-release", "2\nAmazon Linux release 2 (Karoo)", 0},
+			{"rm /usr/bin/amazon-ssm-agent; rpm -q amazon-ssm-agent; yum -q -y install amazon-ssm-agent && amazon-ssm-agent -version", "package amazon-ssm-agent is not installed\nSSM Agent version: 3.3.1957.0", 0},
+			{"yum -q -y remove amazon-ssm-agent; test -e /usr/bin/amazon-ssm-agent", "", 1},
 			{"yum -q -y install docker && getent group docker | cut -d: -f1 && usermod -aG docker ec2-user", "docker", 0},
 		},
 		machine.AL2023: {

@@ -46,7 +46,7 @@ func logLine(path, format string, args ...any) {
 		complain(err)
 		return
 	}
-	defer file.Close()
+	defer closeAll(file)
 	if _, err := fmt.Fprintf(file, time.Now().UTC().Format("2006-01-02 15:04:05,000")+" - "+format+"\n", args...); err != nil {
 		complain(err)
 	}
@@ -104,7 +104,7 @@ func multiparts(body io.Reader, boundary string) ([]part, error) {
 	var parts []part
 	for reader := multipart.NewReader(body, boundary); ; {
 		p, err := reader.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return parts, nil
 		}
 		if err != nil {
@@ -162,12 +162,12 @@ func (g *guest) runLogged(argv ...string) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer closeAll(log)
 	null, err := os.Open("/dev/null")
 	if err != nil {
 		return err
 	}
-	defer null.Close()
+	defer closeAll(null)
 	root, err := lookupAccount("root")
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ var commands = map[string]struct {
 	"dnf":         {"/usr/bin", yum},
 	"rpm":         {"/usr/bin", rpm},
 
+	"amazon-ssm-agent":    {"/usr/bin", ssmAgent},
 	"needs-restarting":    {"/usr/bin", needsRestarting},
 	"yum-config-manager":  {"/usr/bin", configManager},
 	"amazon-linux-extras": {"/usr/bin", extras},
@@ -81,6 +82,15 @@ func fail(status int, format string, args ...any) int {
 
 func missing(name string, _ []string) int {
 	return fail(1, "%s: there is no systemd in this simulated machine, and localaws has no stand-in for this command", name)
+}
+
+// ssmAgent is what there is to see of the agent, whose work the simulated Systems Manager does as long as this file exists.
+func ssmAgent(name string, args []string) int {
+	if p := available()[name]; p != nil && len(args) == 1 && strings.TrimLeft(args[0], "-") == "version" {
+		fmt.Println("SSM Agent version: " + strings.SplitN(p.version(), "-", 2)[0])
+		return 0
+	}
+	return missing(name, args)
 }
 
 // placed is a program of a package of which only the name was installed.

@@ -125,6 +125,7 @@ func openDB() (*db, error) {
 				d.have[name] = installed{Name: name, EVR: p.evr, Arch: arch(), Repo: "installed"}
 			}
 		}
+		d.dropAgent()
 		return d, nil
 	}
 	if err != nil {
@@ -137,7 +138,15 @@ func openDB() (*db, error) {
 	for _, i := range list {
 		d.have[i.Name] = i
 	}
+	d.dropAgent()
 	return d, nil
+}
+
+// dropAgent goes by the agent's program: an image that comes without the agent is the same but for this file.
+func (d *db) dropAgent() {
+	if _, err := os.Lstat("/usr/bin/amazon-ssm-agent"); err != nil {
+		delete(d.have, "amazon-ssm-agent")
+	}
 }
 
 func (d *db) save() error {
@@ -283,7 +292,14 @@ func placeUnit(name string, p *pkg) (string, error) {
 
 // remove takes back what install made.
 func (d *db) remove(name string) error {
-	for _, path := range d.have[name].Files {
+	files := d.have[name].Files
+	if p := d.known[name]; p != nil { // what the image came with is noted nowhere
+		files = append(slices.Clone(files), slices.DeleteFunc(slices.Clone(p.commands), func(path string) bool {
+			target, err := os.Readlink(path)
+			return err != nil || target != Path
+		})...)
+	}
+	for _, path := range files {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -62,11 +62,11 @@ type Status struct {
 
 // ask sends r to process 1 and waits for its answer.
 func ask(r Request) (Response, error) {
-	conn, err := net.Dial("unix", Socket)
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: Socket, Net: "unix"})
 	if err != nil {
 		return Response{}, fmt.Errorf("process 1 does not answer: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := json.NewEncoder(conn).Encode(r); err != nil {
 		return Response{}, err
 	}

@@ -3,7 +3,6 @@ package standin
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,12 +42,11 @@ func journalctl(_ string, args []string) int {
 }
 
 func printFile(path string) error {
-	file, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	_, err = io.Copy(os.Stdout, file)
+	_, err = os.Stdout.Write(text)
 	return err
 }
 

@@ -1,7 +1,6 @@
 package unit
 
 import (
-	"bufio"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,14 +61,13 @@ func (u *Unit) Environment(root string) ([]string, error) {
 }
 
 func readEnvironment(path string) ([]string, error) {
-	file, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 	var env []string
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
 		if name, value, ok := strings.Cut(line, "="); ok && line[0] != '#' {
 			env = append(env, strings.TrimSpace(name)+"="+strings.Join(split(value), " "))
 		}

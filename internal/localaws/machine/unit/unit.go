@@ -2,7 +2,6 @@
 package unit
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -86,14 +85,13 @@ func find(root, name string) (string, error) {
 }
 
 func (u *Unit) read(path string) error {
-	file, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
 	section, pending := "", ""
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		line := pending + strings.TrimSpace(lines.Text())
+	for line := range strings.Lines(string(text)) {
+		line = pending + strings.TrimSpace(line)
 		if pending == "" && (line == "" || line[0] == '#' || line[0] == ';') {
 			continue
 		}
