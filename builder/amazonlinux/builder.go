@@ -76,7 +76,7 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 // Without an error it clears what an earlier try of the step left in the bag.
 func conclude(bag multistep.StateBag, err error) multistep.StepAction {
 	if err == nil {
-		bag.Remove(stateError)
+		bag.Put(stateError, nil) // not Remove, which the SDK's bag does without its lock
 		return multistep.ActionContinue
 	}
 	bag.Put(stateError, err)

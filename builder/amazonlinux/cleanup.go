@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
@@ -49,6 +50,13 @@ func (l *ledger) remedy(what string) string {
 		}
 	}
 	return ""
+}
+
+// holdsInstance tells whether an instance is left.
+func (l *ledger) holdsInstance() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.entries, func(r resource) bool { return strings.HasPrefix(r.what, "instance i-") })
 }
 
 // tell prints what is left, the last made first: that is the order in which

@@ -18,7 +18,7 @@ type Needless struct {
 	SRIOVSupport                         string   `mapstructure:"sriov_support" undocumented:"true"`
 	AMIVirtualizationType                string   `mapstructure:"ami_virtualization_type" undocumented:"true"`
 	AMIProductCodes                      []string `mapstructure:"ami_product_codes" undocumented:"true"`
-	EBSOptimized                         string   `mapstructure:"ebs_optimized" undocumented:"true"` //nolint:misspell // the option's name
+	EBSOptimized                         string   `mapstructure:"ebs_optimized" undocumented:"true"`
 	EnableT2Unlimited                    string   `mapstructure:"enable_t2_unlimited" undocumented:"true"`
 	EnableNitroEnclave                   string   `mapstructure:"enable_nitro_enclave" undocumented:"true"`
 	BlockDurationMinutes                 string   `mapstructure:"block_duration_minutes" undocumented:"true"`
@@ -57,7 +57,7 @@ func (n *Needless) needlessHere() []needless {
 		{"sriov_support", n.SRIOVSupport != "", whyHVM},
 		{"ami_virtualization_type", n.AMIVirtualizationType != "", whyHVM},
 		{"ami_product_codes", len(n.AMIProductCodes) > 0, "Amazon Linux has no product codes"},
-		{"ebs_optimized", n.EBSOptimized != "", "current instance types have it switched on"}, //nolint:misspell // the option's name
+		{"ebs_optimized", n.EBSOptimized != "", "current instance types have it switched on"},
 		{"enable_t2_unlimited", n.EnableT2Unlimited != "", "amazon-ebs has retired it, too"},
 		{"enable_nitro_enclave", n.EnableNitroEnclave != "", "an enclave has no effect on the image"},
 		{"block_duration_minutes", n.BlockDurationMinutes != "", "AWS has retired spot blocks"},

@@ -3,10 +3,12 @@
 package amazonlinux_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,37 +66,70 @@ func touch(ctx context.Context, comm packersdk.Communicator, _ map[string]any) e
 	return err
 }
 
-// callsOfABuild is how many calls a build of everything makes, looks included;
-// that number varies by a few.
-const callsOfABuild = 52
+// A strike is the call that a fault is for: the nth of an action, or of all where that is "".
+type strike struct {
+	action string
+	nth    int
+}
 
-// sweep runs a build of everything for each of its calls, with a fault at that call.
-func sweep(t *testing.T, at func(w *world, nth int, cancel context.CancelFunc) localaws.Fault, check func(w *world, r result)) {
-	for nth := 1; nth <= callsOfABuild; nth++ {
-		t.Run(fmt.Sprint(nth), func(t *testing.T) {
+func (s strike) String() string { return fmt.Sprintf("%s-%d", cmp.Or(s.action, "call"), s.nth) }
+
+// callsWithout is how many calls a build of everything makes that connects to
+// nothing, looks included; the number varies by a few.
+const callsWithout = 42
+
+// connecting are the calls that only a build makes that connects.
+var connecting = []strike{
+	{"DescribeInstanceInformation", 1}, {"SendCommand", 1}, {"GetCommandInvocation", 1}, {"StartSession", 1},
+	{"TerminateSession", 1}, {"SendCommand", 2}, {"GetCommandInvocation", 2},
+}
+
+// sweep runs a build of everything for each of its calls, with a fault at that
+// call. What has nothing to do with the inside of the instance is tried without one.
+func sweep(t *testing.T, fault func(cancel context.CancelFunc) localaws.Fault, check func(w *world, r result)) {
+	for nth := 1; nth <= callsWithout; nth++ {
+		at := strike{"", nth}
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, localaws.Options{NoMachines: true})
+			raw := w.everything()
+			raw["communicator"] = "none"
+			w.struck(raw, nil, at, fault, check)
+		})
+	}
+	for _, at := range connecting {
+		t.Run(at.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, localaws.Options{})
-			raw := w.everything()
-			before := len(w.aws.Calls())
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			remove := w.aws.Inject(at(w, nth, cancel))
-			r := w.build(ctx, raw, touch)
-			remove()
-			calls := w.aws.Calls()[before:]
-			if nth <= len(calls) {
-				t.Logf("fault at %s; %d calls", calls[nth-1].Action, len(calls))
-			}
-			check(w, r)
-			if t.Failed() {
-				t.Logf("the user saw:\n%s\nerror: %v", r.ui, r.err)
-			}
+			w.struck(w.everything(), touch, at, fault, check)
 		})
+	}
+}
+
+func (w *world) struck(raw block, provision hook, at strike, fault func(cancel context.CancelFunc) localaws.Fault, check func(w *world, r result)) {
+	w.Helper()
+	before := len(w.aws.Calls())
+	ctx, cancel := context.WithCancel(w.Context())
+	defer cancel()
+	f := fault(cancel)
+	f.Action, f.Nth = at.action, at.nth
+	remove := w.aws.Inject(f)
+	r := w.build(ctx, raw, provision)
+	remove()
+	calls := w.aws.Calls()[before:]
+	check(w, r)
+	if w.Failed() {
+		w.Logf("%s of %d calls; the user saw:\n%s\nerror: %v", at, len(calls), r.ui, r.err)
 	}
 }
 
 // named is what a leftover line is known by.
 var named = regexp.MustCompile(`\b(i|ami|sg)-[0-9a-f]+\b|packer-[a-z0-9]+`)
+
+// told reports whether any of the names in a leftover's line was said.
+func told(said, line string) bool {
+	return slices.ContainsFunc(named.FindAllString(line, -1), func(name string) bool { return strings.Contains(said, name) })
+}
 
 // onlyNamed fails the test if anything is left that the user was not told of.
 func (w *world) onlyNamed(r result) {
@@ -104,12 +139,12 @@ func (w *world) onlyNamed(r result) {
 	if !strings.Contains(said, "leaves behind") {
 		left = w.leftovers(r.artifact)
 	}
+	instanceStays := strings.Contains(said, "terminate-instances")
 	for _, line := range left {
-		name := named.FindString(line)
 		switch {
-		case r.artifact != nil && (strings.Contains(line, "snap-") || strings.Contains(r.artifact.Id(), name)):
-		case name == "" && strings.Contains(said, "leaves behind:\nerror:   instance"): // what an instance brings
-		case name == "" || !strings.Contains(said, name):
+		case r.artifact != nil && (strings.Contains(line, "snap-") || strings.Contains(line, strings.TrimPrefix(r.artifact.Id(), region+":"))):
+		case instanceStays && named.FindString(line) == "": // what comes with an instance
+		case !told(said, line):
 			w.Errorf("left behind and not told: %s", line)
 		}
 	}
@@ -132,9 +167,7 @@ func (w *world) verdictIsRight(r result) {
 func TestEveryCallRefused(t *testing.T) {
 	t.Parallel()
 	sweep(t,
-		func(_ *world, nth int, _ context.CancelFunc) localaws.Fault {
-			return localaws.Fault{Nth: nth, Deny: true}
-		},
+		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Deny: true} },
 		func(w *world, r result) {
 			w.verdictIsRight(r)
 			w.onlyNamed(r)
@@ -151,9 +184,7 @@ var phased = regexp.MustCompile(`^(plan|launch|connect|image): `)
 func TestEveryAnswerLost(t *testing.T) {
 	t.Parallel()
 	sweep(t,
-		func(_ *world, nth int, _ context.CancelFunc) localaws.Fault {
-			return localaws.Fault{Nth: nth, Drop: true, After: true}
-		},
+		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Drop: true, After: true} },
 		func(w *world, r result) {
 			if r.err != nil {
 				w.Errorf("the build failed: %v", r.err)
@@ -166,8 +197,8 @@ func TestEveryAnswerLost(t *testing.T) {
 func TestCancelledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	sweep(t,
-		func(_ *world, nth int, cancel context.CancelFunc) localaws.Fault {
-			return localaws.Fault{Nth: nth, Before: func(localaws.Call) { cancel() }}
+		func(cancel context.CancelFunc) localaws.Fault {
+			return localaws.Fault{Before: func(localaws.Call) { cancel() }}
 		},
 		func(w *world, r result) {
 			if r.err != nil && errors.Is(r.err, context.Canceled) {

@@ -3,7 +3,6 @@ package amazonlinux
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -125,19 +124,25 @@ func (s *stepEgressGroup) remove(ctx context.Context, b *build) error {
 		b.made.strike(s.what())
 		return nil
 	}
-	err := await(ctx, "delete "+s.what(), groupRemoval, func(ctx context.Context) (bool, string, error) {
-		_, err := b.aws.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(s.id)})
-		switch code := awsclient.Code(err); {
-		case err == nil || strings.HasPrefix(code, "InvalidGroup.NotFound"):
-			return true, "", nil
-		case code == "DependencyViolation":
-			return false, awsclient.Message(err), nil
-		}
-		return false, "", awsclient.Err(err)
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.what(), err)
+	if err := s.removeGroup(ctx, b); err != nil {
+		return fmt.Errorf("%s (%s): %w", s.what(), s.id, err)
 	}
 	b.made.strike(s.what())
 	return nil
+}
+
+// removeGroup waits until the instance has let go of the group, unless that
+// could not be terminated and never will.
+func (s *stepEgressGroup) removeGroup(ctx context.Context, b *build) error {
+	return await(ctx, "delete", groupRemoval, func(ctx context.Context) (bool, string, error) {
+		_, err := b.aws.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(s.id)})
+		switch code := awsclient.Code(err); {
+		case err == nil || code == "InvalidGroup.NotFound":
+			return true, "", nil
+		case code == "DependencyViolation" && !b.made.holdsInstance():
+			return false, awsclient.Message(err), nil
+		default:
+			return false, "", awsclient.Err(err)
+		}
+	})
 }

@@ -200,7 +200,7 @@ func TestOptionsReachTheWorld(t *testing.T) {
 		"run_volume_tags":             block{"Disk": "root"},
 		"associate_public_ip_address": true,
 		"metadata_options":            block{"http_put_response_hop_limit": 2},
-	}), func(ctx context.Context, comm packersdk.Communicator, data map[string]any) error {
+	}), func(ctx context.Context, _ packersdk.Communicator, data map[string]any) error {
 		id, _ := data["ID"].(string)
 		found, err := w.ec2().DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
 		if err == nil {

@@ -67,6 +67,18 @@ func (o offer) description() string {
 	return strings.Join(words, " ") + " AMI " + o.version + " " + o.architecture + " " + minimal + "HVM " + o.storage
 }
 
+// base is the release whose machine the image starts as.
+func (o offer) base() machine.Release {
+	switch {
+	case o.minimal && o.release == machine.AL2023:
+		return machine.AL2023Minimal
+	case o.minimal:
+		return machine.AL2Minimal
+	default:
+		return o.release
+	}
+}
+
 // parameters are the names, below /aws/service/ami-amazon-linux-latest/, that
 // point at the newest image of this kind.
 func (o offer) parameters() []string {
@@ -169,7 +181,7 @@ func (o offer) image(region string) (*image, *snapshot) {
 	snap := &snapshot{
 		id: fixedID("snap", region, name), owner: amazonAccount, region: region, volumeID: "vol-ffffffff", sizeGiB: 8,
 		started: o.published.Add(-20 * time.Minute), state: "completed", public: true,
-		disk: disk{release: o.release, architecture: o.architecture},
+		disk: disk{release: o.base(), architecture: o.architecture},
 	}
 	mapping := blockDevice{
 		DeviceName: "/dev/xvda",

@@ -15,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // A Release is a release of Amazon Linux.
@@ -24,7 +25,14 @@ type Release string
 const (
 	AL2    Release = "al2"    // Amazon Linux 2: /tmp is on the disk, yum, amazon-linux-extras
 	AL2023 Release = "al2023" // Amazon Linux 2023: /tmp is in memory, dnf
+
+	// The minimal images: the same without the SSM agent, which yum can install.
+	AL2Minimal    Release = "al2-minimal"
+	AL2023Minimal Release = "al2023-minimal"
 )
+
+// Full is the release that a minimal one is of, or the release itself.
+func (r Release) Full() Release { return Release(strings.TrimSuffix(string(r), "-minimal")) }
 
 // A LayerID names a read-only layer on its host. It is only valid for the [Host] that made it.
 type LayerID string

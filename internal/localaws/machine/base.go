@@ -26,6 +26,7 @@ var baseFiles embed.FS
 type baseRequest struct {
 	Path    string // of the layer to be made
 	Release Release
+	Minimal bool // without the SSM agent
 	Arch    string
 }
 
@@ -190,7 +191,8 @@ func (r *baseRequest) link() error {
 		"/etc/systemd/system/multi-user.target.wants/chronyd.service":          "/usr/lib/systemd/system/chronyd.service",
 		"/etc/systemd/system/multi-user.target.wants/rsyslog.service":          "/usr/lib/systemd/system/rsyslog.service",
 	} {
-		if r.Release == AL2023 && strings.Contains(path, "rsyslog") || r.Release == AL2023 && strings.Contains(path, "crond") {
+		unit := strings.TrimSuffix(filepath.Base(path), ".service")
+		if r.Release == AL2023 && (unit == "rsyslog" || unit == "crond") || r.Minimal && unit == "amazon-ssm-agent" {
 			continue // not installed there
 		}
 		if err := os.Symlink(target, r.at(path)); err != nil {
@@ -348,6 +350,9 @@ func (r *baseRequest) placeStandins() error {
 		return err
 	}
 	for _, path := range standin.Commands(r.Release == AL2) {
+		if r.Minimal && path == standin.AgentPath {
+			continue
+		}
 		at := r.at(path)
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 			return err

@@ -201,7 +201,7 @@ func (g *guest) down(status int, graceful bool) {
 		g.terminateAll()
 	}
 	unix.Sync()
-	os.Exit(status) // and with process 1, the kernel ends all others
+	syscall.Exit(status) // and with process 1, the kernel ends all others
 }
 
 // terminateAll gives every process the time to end by itself. Process 1 itself does not get what it sends to all.

@@ -37,7 +37,7 @@ func newLayer(prefix string) (LayerID, string) {
 // Base returns the layer that every machine of the release has at the bottom. arch ("x86_64", "arm64") decides what
 // the machine says of itself in files; its programs are the host's and run on the host's processor.
 func (h *Host) Base(ctx context.Context, release Release, arch string) (LayerID, error) {
-	if release != AL2 && release != AL2023 {
+	if release.Full() != AL2 && release.Full() != AL2023 {
 		return "", fmt.Errorf("no base for release %q", release)
 	}
 	h.mu.Lock()
@@ -54,13 +54,13 @@ func (h *Host) Base(ctx context.Context, release Release, arch string) (LayerID,
 		return b.id, nil
 	}
 	id, path := newLayer("base")
-	if err := h.work(ctx, workRequest{Base: &baseRequest{Path: path, Release: release, Arch: arch}}); err != nil {
+	if err := h.work(ctx, workRequest{Base: &baseRequest{Path: path, Release: release.Full(), Minimal: release != release.Full(), Arch: arch}}); err != nil {
 		return "", err
 	}
 	b.id = id
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.layers[id] = &layer{path: path, release: release}
+	h.layers[id] = &layer{path: path, release: release.Full()}
 	return id, nil
 }
 

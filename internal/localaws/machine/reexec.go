@@ -26,24 +26,26 @@ const (
 	stateFD   = 4
 )
 
+// These processes end by syscall.Exit: os.Exit waits for a second in a program that was built with -race.
+
 // Main must be called first in main, or TestMain, of a program that makes machines. If the program was executed as
 // process 1 of a machine, as a helper or as a command in a machine, Main does that and does not return.
 func Main() {
 	if exe, err := os.Readlink("/proc/self/exe"); err == nil && exe == standin.Path {
-		os.Exit(standin.Main(filepath.Base(os.Args[0]), os.Args[1:]))
+		syscall.Exit(standin.Main(filepath.Base(os.Args[0]), os.Args[1:]))
 	}
 	if len(os.Args) != 2 || os.Args[0] != selfName {
 		return
 	}
 	if err := becomeRoot(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		syscall.Exit(1)
 	}
 	switch os.Args[1] {
 	case stageGuest:
-		os.Exit(guestMain())
+		syscall.Exit(guestMain())
 	case stageWork:
-		os.Exit(workMain())
+		syscall.Exit(workMain())
 	}
 }
 

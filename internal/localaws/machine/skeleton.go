@@ -4,6 +4,7 @@ package machine
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -85,7 +86,7 @@ func copyPrivileged(path, target string, d fs.DirEntry) error {
 		return nil // it stays without its privilege
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("copy for the machines' root: %w; chmod a+r %s, or run as root", err, path)
 	}
 	mode := info.Mode().Perm()
 	if special {

@@ -204,6 +204,10 @@ func TestPackages(t *testing.T) {
 			{"yum -q -y remove amazon-ssm-agent; test -e /usr/bin/amazon-ssm-agent", "", 1},
 			{"yum -q -y install docker && getent group docker | cut -d: -f1 && usermod -aG docker ec2-user", "docker", 0},
 		},
+		machine.AL2Minimal: {
+			{"rpm -q amazon-ssm-agent; test -e /usr/bin/amazon-ssm-agent", "package amazon-ssm-agent is not installed", 1},
+			{"yum -q -y install amazon-ssm-agent && systemctl enable --now amazon-ssm-agent 2>/dev/null; systemctl is-active amazon-ssm-agent; test -x /usr/bin/amazon-ssm-agent", "active", 0},
+		},
 		machine.AL2023: {
 			{"dnf install nosuch 2>&1 | tail -2", "No match for argument: nosuch\nError: Unable to find a match: nosuch", 0},
 			{"dnf install -y nginx nosuch >/dev/null 2>&1; rpm -q nginx", "package nginx is not installed", 1},

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,7 +67,7 @@ func workMain() int {
 	}
 	go func() { // ends the process when the parent is gone
 		_, _ = talk.conn.Read(make([]byte, 1))
-		os.Exit(1)
+		syscall.Exit(1)
 	}()
 	answer := reply{}
 	if err := r.perform(files); err != nil {

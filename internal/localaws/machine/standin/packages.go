@@ -144,7 +144,7 @@ func openDB() (*db, error) {
 
 // dropAgent goes by the agent's program: an image that comes without the agent is the same but for this file.
 func (d *db) dropAgent() {
-	if _, err := os.Lstat("/usr/bin/amazon-ssm-agent"); err != nil {
+	if _, err := os.Lstat(AgentPath); err != nil {
 		delete(d.have, "amazon-ssm-agent")
 	}
 }

@@ -13,6 +13,8 @@ import (
 const (
 	// Path is this program's executable in a machine; the stand-ins are symbolic links to it.
 	Path = "/usr/libexec/localaws/machine"
+	// AgentPath is the SSM agent's program; without it the machine has no agent.
+	AgentPath = "/usr/bin/amazon-ssm-agent"
 	// Socket is where process 1 listens for the stand-ins.
 	Socket = "/run/localaws.sock"
 	// LogDir has what services print, a file each.
