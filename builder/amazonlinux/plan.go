@@ -154,12 +154,13 @@ func filter(name string, values ...string) types.Filter {
 }
 
 // tryLaunch asks EC2 whether it would launch this. Only an answer that is about
-// the request counts: the temporary profile and group are not there yet.
+// the request counts: the temporary profile and group are not there yet, and a
+// given profile may be too young for EC2 to see; the launch itself waits for it.
 func tryLaunch(ctx context.Context, b *build, p *plan) error {
 	in := runInput(b, p, p.profile, p.network.groups, "")
 	in.DryRun = aws.Bool(true)
 	_, err := b.aws.ec2.RunInstances(ctx, in)
-	if awsclient.Code(err) == "DryRunOperation" {
+	if awsclient.Code(err) == "DryRunOperation" || profileUnseen(err) {
 		return nil
 	}
 	return err

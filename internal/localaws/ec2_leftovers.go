@@ -34,12 +34,12 @@ func (p *ec2Place) leftovers() []string {
 		left = append(left, strings.Join(append([]string{"ec2", kind, p.region, id}, more...), " "))
 	}
 	for id, i := range p.instances {
-		if i.State != "terminated" {
+		if !p.ending(id) {
 			add("instance", id, i.State)
 		}
 	}
 	for id, v := range p.volumes {
-		if v.state != "deleting" {
+		if v.state != "deleting" && !(v.deleteOnTermination && p.ending(v.instanceID)) {
 			add("volume", id, v.state)
 		}
 	}
@@ -58,17 +58,28 @@ func (p *ec2Place) leftovers() []string {
 			add("nat gateway", id, g.state)
 		}
 	}
+	for id, n := range p.interfaces {
+		if !n.deleteOnTermination || !p.ending(n.instanceID) {
+			add("network interface", id)
+		}
+	}
 	for kind, ids := range map[string][]string{
-		"key pair":          slices.Collect(maps.Keys(p.keyPairs)),
-		"network interface": slices.Collect(maps.Keys(p.interfaces)),
-		"vpc endpoint":      slices.Collect(maps.Keys(p.endpoints)),
-		"elastic ip":        slices.Collect(maps.Keys(p.addresses)),
-		"launch template":   slices.Collect(maps.Keys(p.launchTemplates)),
-		"fleet":             slices.Collect(maps.Keys(p.fleets)),
+		"key pair":        slices.Collect(maps.Keys(p.keyPairs)),
+		"vpc endpoint":    slices.Collect(maps.Keys(p.endpoints)),
+		"elastic ip":      slices.Collect(maps.Keys(p.addresses)),
+		"launch template": slices.Collect(maps.Keys(p.launchTemplates)),
+		"fleet":           slices.Collect(maps.Keys(p.fleets)),
 	} {
 		for _, id := range ids {
 			add(kind, id)
 		}
 	}
 	return left
+}
+
+// ending says whether an instance is terminated or can't but become so; what
+// goes with it is as good as gone.
+func (p *ec2Place) ending(instanceID string) bool {
+	i := p.instances[instanceID]
+	return i != nil && (i.State == "terminated" || i.State == "shutting-down")
 }

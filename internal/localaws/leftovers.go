@@ -3,7 +3,7 @@ package localaws
 import "slices"
 
 // Leftovers is what stands in every account and region beside what was there
-// at the start: instances that are not terminated, volumes, snapshots, images,
+// at the start: instances that neither are terminated nor about to be, volumes, snapshots, images,
 // network interfaces, security groups, key pairs, roles, policies, instance
 // profiles, keys, sessions, commands, machines. One line each, sorted by service; an
 // AWS that nobody has used has none.
