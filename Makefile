@@ -93,7 +93,7 @@ prereqs: ## Install what the simulated instances need from the system (openssh-s
 
 .PHONY: test
 test: prereqs tools build ## Run all tests with the race detector.
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (5s).
@@ -105,6 +105,19 @@ check: fmt-check vet lint generate-check tidy-check test fuzz ## All of the abov
 .PHONY: demo
 demo: prereqs build $(PACKER) ## Build example/basic with real Packer on a simulated AWS and look inside the AMI.
 	@go run ./internal/demo
+
+## Measuring
+
+# How long make soak works: make soak SOAK=120s
+SOAK ?= 1h
+
+.PHONY: bench
+bench: prereqs $(AWSCLIENT) ## Measure against AWS's own client, side by side, into bench/results.json.
+	go run ./internal/bench
+
+.PHONY: soak
+soak: prereqs ## Work through an hour (SOAK) of faults, checking every byte.
+	go run ./internal/soak -for $(SOAK)
 
 .PHONY: clean
 clean: ## Remove what the targets above have built.

@@ -19,7 +19,8 @@ import (
 
 const module = "github.com/taccoform/packer-plugin-ssm"
 
-// A layer says what one package must never depend on, through any chain of imports, and why.
+// A layer says what one package and the packages of this module below it must never import, and why. What a foreign
+// module imports is its own affair.
 type layer struct {
 	pkg       string // below the module; "" is the plugin's main package
 	forbidden map[string]string
@@ -34,21 +35,20 @@ var layers = []layer{
 		"os":         "a codec does no input or output",
 	}},
 	{"session", map[string]string{
-		"github.com/hashicorp":     "other Go programs use session; it knows nothing of Packer",
-		"github.com/aws":           "the caller gives session functions that start, resume and sign; it has no client of its own",
-		module + "/communicator":   "communicator stands on session, not the other way round",
-		module + "/builder":        "the builder stands on session, not the other way round",
-		module + "/internal":       "session is a library of its own; what it needs is below it",
-		"golang.org/x/crypto/ssh":  "session hands out connections; what is spoken on them is the caller's",
-		"github.com/pkg/sftp":      "session hands out connections; what is spoken on them is the caller's",
-		"github.com/gorilla":       "one websocket library; the other belongs to the double",
-		"github.com/hashicorp/hcl": "session has no options of a template",
+		"github.com/hashicorp":    "other Go programs use session; it knows nothing of Packer",
+		"github.com/aws":          "the caller gives session functions that start, resume and sign; it has no client of its own",
+		module + "/communicator":  "communicator stands on session, not the other way round",
+		module + "/builder":       "the builder stands on session, not the other way round",
+		module + "/internal":      "session is a library of its own; what it needs is below it",
+		"golang.org/x/crypto/ssh": "session hands out connections; what is spoken on them is the caller's",
+		"github.com/pkg/sftp":     "session hands out connections; what is spoken on them is the caller's",
+		"github.com/gorilla":      "one websocket library; the other belongs to the double",
 	}},
 	{"communicator", map[string]string{
-		"github.com/aws/aws-sdk-go-v2/service": "the builder supplies the calls to AWS through communicator.Link",
-		module + "/builder":                    "the builder stands on communicator, not the other way round",
-		module + "/internal/awsclient":         "the builder supplies the calls to AWS through communicator.Link",
-		module + "/internal/localaws":          "nothing that ships contains the simulated AWS",
+		"github.com/aws":               "the builder supplies the calls to AWS through communicator.Link",
+		module + "/builder":            "the builder stands on communicator, not the other way round",
+		module + "/internal/awsclient": "the builder supplies the calls to AWS through communicator.Link",
+		module + "/internal/localaws":  "nothing that ships contains the simulated AWS",
 	}},
 	{"internal/runcommand", map[string]string{
 		module + "/communicator": "Run Command is below the communicator, which is given a function that runs",
@@ -68,9 +68,7 @@ var layers = []layer{
 	}},
 	{"", map[string]string{
 		module + "/internal/localaws": "nothing that ships contains the simulated AWS",
-		module + "/internal/sandbox":  "nothing that ships contains the tests' tools",
 		"github.com/gorilla":          "the double's websocket library",
-		"testing":                     "nothing that ships contains test code",
 	}},
 }
 
@@ -79,13 +77,12 @@ type listed struct {
 	ImportPath string
 	Dir        string
 	Imports    []string
-	Deps       []string
 }
 
 // list runs go list and decodes its stream of packages.
 func list(t *testing.T, args ...string) []listed {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e", "-json=ImportPath,Dir,Imports,Deps"}, args...)...)
+	command := exec.CommandContext(t.Context(), "go", append([]string{"list", "-e", "-json=ImportPath,Dir,Imports"}, args...)...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	out, err := command.Output()
@@ -106,58 +103,55 @@ func list(t *testing.T, args ...string) []listed {
 
 func below(pkg, root string) bool { return pkg == root || strings.HasPrefix(pkg, root+"/") }
 
-// chain names a path of imports from one package to another, so that a failure says which import to remove.
-func chain(all map[string]listed, from, to string) []string {
-	came := map[string]string{from: ""}
-	for queue := []string{from}; len(queue) > 0; queue = queue[1:] {
+// reach follows the imports of a package through this module and hands each import that it meets to visit, with the
+// chain that leads there.
+func reach(all map[string]listed, from string, visit func(imported string, chain []string)) {
+	type step struct {
+		pkg   string
+		chain []string
+	}
+	seen := map[string]bool{from: true}
+	for queue := []step{{from, []string{from}}}; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
-		if at == to {
-			var steps []string
-			for ; at != ""; at = came[at] {
-				steps = append(steps, at)
-			}
-			slices.Reverse(steps)
-			return steps
-		}
-		for _, next := range all[at].Imports {
-			if _, seen := came[next]; !seen {
-				came[next] = at
-				queue = append(queue, next)
+		for _, imported := range all[at.pkg].Imports {
+			chain := append(slices.Clone(at.chain), imported)
+			visit(imported, chain)
+			if below(imported, module) && !seen[imported] {
+				seen[imported] = true
+				queue = append(queue, step{imported, chain})
 			}
 		}
 	}
-	return []string{from, "...", to}
 }
 
 func TestLayers(t *testing.T) {
 	all := map[string]listed{}
-	for _, p := range list(t, "-deps", "./...") {
+	for _, p := range list(t, "./...") {
 		all[p.ImportPath] = p
 	}
 	for _, l := range layers {
 		from := path.Join(module, l.pkg)
 		t.Run(path.Join(".", l.pkg), func(t *testing.T) {
-			p, found := all[from]
-			if !found {
+			if _, found := all[from]; !found {
 				t.Fatalf("there is no package %s; take it out of the list or mend its name", from)
 			}
-			for _, dep := range p.Deps {
+			reach(all, from, func(imported string, chain []string) {
 				for root, why := range l.forbidden {
-					if below(dep, root) && !below(dep, from) {
-						t.Errorf("%s\n\tdepends on %s: %s", strings.Join(chain(all, from, dep), "\n\t-> "), root, why)
+					if below(imported, root) {
+						t.Errorf("%s: %s", strings.Join(chain, "\n\t-> "), why)
 					}
 				}
-			}
+			})
 		})
 	}
 }
 
-// TestShipped finds the one-way door: only tests, the demo and cmd/localaws may hold the simulated AWS.
+// TestShipped keeps the simulated AWS out of every package that others can import; what the plugin itself imports is
+// among the layers.
 func TestShipped(t *testing.T) {
 	double := module + "/internal/localaws"
-	allowed := []string{double, module + "/cmd/localaws", module + "/internal/demo", module + "/internal/sandbox", module + "/internal/e2e"}
 	for _, p := range list(t, "./...") {
-		if slices.ContainsFunc(allowed, func(root string) bool { return below(p.ImportPath, root) }) {
+		if below(p.ImportPath, module+"/internal") || below(p.ImportPath, module+"/cmd/localaws") {
 			continue
 		}
 		for _, imported := range p.Imports {

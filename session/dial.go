@@ -130,9 +130,26 @@ func (o *opener) handshake(ctx context.Context, u *url.URL, header http.Header) 
 		return ws, status, nil
 	}
 	if status != 0 && status != http.StatusSwitchingProtocols {
-		return nil, status, fmt.Errorf("upgrade was answered with status %d %s", status, http.StatusText(status))
+		return nil, status, &refusedError{status}
 	}
 	return nil, status, inner(err)
+}
+
+// refusedError is an upgrade that was answered, by the service or by something
+// on the way to it, but not with a websocket.
+type refusedError struct{ status int }
+
+func (e *refusedError) Error() string {
+	return fmt.Sprintf("upgrade was answered with status %d %s", e.status, http.StatusText(e.status))
+}
+
+// final tells whether the answer is one that asking again does not change.
+func (e *refusedError) final() bool {
+	switch e.status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return false
+	}
+	return e.status >= 400 && e.status < 500
 }
 
 // inner gives what a url.Error wraps: the error itself prints the whole URL.

@@ -43,6 +43,7 @@ const (
 	ReasonExpired      Reason = "timed out, the service gives no more tokens for it"
 	ReasonNotResumable Reason = "is gone and cannot be resumed"
 	ReasonLost         Reason = "was lost"
+	ReasonRefused      Reason = "is refused by the service"
 	ReasonProtocol     Reason = "broke the protocol"
 )
 

@@ -31,6 +31,9 @@ type Port struct {
 	reply  reply  // owned by stream's read
 	stop   context.CancelCauseFunc
 
+	refusals int                  // of the websocket, in a row; owned by run
+	life     atomic.Pointer[life] // of the open websocket, nil while there is none
+
 	terminate func() error // calls Service.Terminate with a deadline of its own
 
 	ready chan struct{} // closed when the handshake is complete

@@ -11,8 +11,11 @@ import (
 )
 
 const (
-	pingEvery    = 20 * time.Second // websocket pings
+	pingEvery    = 5 * time.Second  // websocket pings
+	pingPatience = 3 * time.Second  // an unanswered one for so long: the service is out of reach
 	silenceLimit = 45 * time.Second // no message and no pong for so long: the websocket is dead
+
+	refusalsMost = 3 // websockets refused in a row before the first was open
 
 	readOut = 500 * time.Millisecond // after a write has failed, to read what has come
 
@@ -44,6 +47,9 @@ func (p *Port) run(ctx context.Context, grant Grant) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if p.turnedAway(cause) {
+			return p.ended(ReasonRefused, cause)
+		}
 		p.opts.Logger.Info("connection lost", "session", p.id, "reason", cause)
 		p.see("no connection: " + cause.Error())
 		var err error
@@ -51,6 +57,19 @@ func (p *Port) run(ctx context.Context, grant Grant) error {
 			return err
 		}
 	}
+}
+
+// turnedAway tells that there is no use in going on to open the session, since
+// the service refuses its websocket every time. A session that was open may be
+// refused for a while, for instance by a proxy, and be taken again.
+func (p *Port) turnedAway(cause error) bool {
+	var refusal *refusedError
+	if !errors.As(cause, &refusal) || !refusal.final() || isClosed(p.ready) {
+		p.refusals = 0
+		return false
+	}
+	p.refusals++
+	return p.refusals == refusalsMost
 }
 
 // connection runs one websocket from its opening to its end.
@@ -78,6 +97,8 @@ func (p *Port) serve(ctx context.Context, ch channel) (heard bool, _ error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	life := newLife()
+	p.life.Store(life)
+	defer p.life.Store(nil)
 	var running sync.WaitGroup
 	var ended atomic.Pointer[EndedError]
 	for _, part := range []func() error{
@@ -178,46 +199,6 @@ func (o *outage) pause(ctx context.Context) error {
 }
 
 func (o *outage) over() bool { return time.Since(o.since) > o.limit }
-
-// life watches over one websocket.
-type life struct {
-	heard atomic.Bool
-	last  atomic.Int64 // since start, in nanoseconds
-	start time.Time
-}
-
-func newLife() *life { return &life{start: time.Now()} }
-
-// sign notes that a message came.
-func (l *life) sign() {
-	l.heard.Store(true)
-	l.last.Store(int64(time.Since(l.start)))
-}
-
-// watch pings until nothing was heard for silenceLimit.
-func (l *life) watch(ctx context.Context, ch channel) error {
-	ticker := time.NewTicker(pingEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-ticker.C:
-		}
-		if l.ping(ctx, ch) == nil {
-			l.last.Store(int64(time.Since(l.start)))
-		}
-		if time.Since(l.start)-time.Duration(l.last.Load()) >= silenceLimit {
-			return errSilent
-		}
-	}
-}
-
-func (l *life) ping(ctx context.Context, ch channel) error {
-	ctx, cancel := context.WithTimeout(ctx, silenceLimit-pingEvery)
-	defer cancel()
-	return ch.Ping(ctx)
-}
 
 // keepAlive sends an empty frame whenever nothing was sent for a while.
 func (p *Port) keepAlive(ctx context.Context) error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -23,8 +22,8 @@ import (
 // stepSession waits for the agent and connects Packer's communicator to the
 // instance. It is also where build.ID, build.Host and the rest are set.
 type stepSession struct {
-	open io.Closer // the communicator, while it is connected
-	link *link     // what it opens sessions with
+	open *communicator.Communicator // while it is connected
+	link *link                      // what it opens sessions with
 }
 
 // watchEvery is how often a wait for the agent also looks whether the instance
@@ -41,13 +40,21 @@ func (s *stepSession) Run(ctx context.Context, bag multistep.StateBag) multistep
 	return conclude(bag, phase("connect", err))
 }
 
-// Cleanup ends the session.
-func (s *stepSession) Cleanup(multistep.StateBag) { s.close() }
+// Cleanup ends the session. What the communicator has on the instance goes with
+// it: it is terminated next.
+func (s *stepSession) Cleanup(multistep.StateBag) {
+	if s.open != nil {
+		s.open.Disconnect()
+	}
+	s.open = nil
+	s.close()
+}
 
 // sessionRemoval bounds the search for a session whose start was not answered.
 const sessionRemoval = time.Minute
 
-// close ends the session, if there is one. It may be called again.
+// close ends the session, if there is one, and removes what the communicator has
+// on the instance. It may be called again.
 func (s *stepSession) close() {
 	if s.open != nil {
 		if err := s.open.Close(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
+	"github.com/taccoform/packer-plugin-ssm/communicator"
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
@@ -244,6 +245,9 @@ func (e *deathError) Error() string {
 	}
 	return fmt.Sprintf("instance %s is %s: %s", e.id, e.state, e.reason)
 }
+
+// Unwrap says that waiting for the instance is pointless.
+func (e *deathError) Unwrap() error { return communicator.ErrPermanent }
 
 func death(seen *types.Instance) error {
 	e := &deathError{id: aws.ToString(seen.InstanceId), state: string(seen.State.Name)}

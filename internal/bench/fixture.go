@@ -43,10 +43,28 @@ func makeFile(dir, label string, size int64) (fixture, error) {
 	return f, err
 }
 
-// The sizes of source files are log-normal: in a large repository the middle file has some 12 KiB, a few have a megabyte.
+// makeSparse makes a file that has a size and no blocks.
+func makeSparse(dir string, size int64) (fixture, error) {
+	f := fixture{name: "sparse file", path: filepath.Join(dir, "sparse"), size: size}
+	to, err := os.Create(f.path)
+	if err != nil {
+		return f, err
+	}
+	err = to.Truncate(size)
+	if closeErr := to.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		f.sum, err = sumOf(f.path)
+	}
+	return f, err
+}
+
+// The sizes of source files are log-normal. These are larger than most repositories' (Go's own library has a middle of 3 KiB), and so
+// fewer, which is to the advantage of whoever copies file by file.
 const (
-	middleSize = 12 << 10
-	spread     = 1.6
+	middleSize = 24 << 10
+	spread     = 1.4
 	largest    = 1 << 20
 	perFolder  = 12
 )
@@ -80,12 +98,16 @@ func writeSource(path string, text []byte) error {
 }
 
 // prose is text that compresses as source code does, to about a quarter: indented lines of words, some of them often used,
-// some new.
+// some new, and between them the lines that stand everywhere.
 func prose(random *rand.Rand, size int) []byte {
-	text := make([]byte, 0, size+64)
+	text := make([]byte, 0, size+128)
 	for len(text) < size {
 		text = append(text, strings.Repeat("\t", random.IntN(4))...)
-		for range 2 + random.IntN(8) {
+		if random.IntN(10) < 3 {
+			text = append(text, idioms[random.IntN(len(idioms))]...)
+			continue
+		}
+		for range 2 + random.IntN(6) {
 			text = append(text, word(random)...)
 			text = append(text, " .(),=:"[random.IntN(7)])
 		}
@@ -94,15 +116,20 @@ func prose(random *rand.Rand, size int) []byte {
 	return text[:size]
 }
 
+var idioms = []string{
+	"if err != nil {\n\t\treturn nil, err\n\t}\n", "}\n\n", "return nil\n}\n\n", "defer mutex.Unlock()\n", "for i := range values {\n",
+	"if !ok {\n\t\treturn fmt.Errorf(\"value is missing\")\n\t}\n", "default:\n\t\treturn nil\n\t}\n", "t.Parallel()\n",
+}
+
 var keywords = strings.Fields("func return if err nil for range string int error context struct type package import var " +
 	"switch case default const len append make map chan select go defer fmt Errorf value name index size")
 
 func word(random *rand.Rand) string {
-	if random.IntN(10) < 6 {
+	if random.IntN(10) < 7 {
 		return keywords[random.IntN(len(keywords))]
 	}
 	// Names repeat too, the early ones of a vocabulary of some thousands the most.
-	n := int(math.Exp(random.Float64() * 9))
+	n := int(math.Exp(random.Float64() * 7))
 	return fmt.Sprintf("%s%s%d", keywords[n%len(keywords)], keywords[n/7%len(keywords)], n%100)
 }
 

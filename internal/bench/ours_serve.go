@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log"
 	"net/http"
 	"os"
 	"strings"
@@ -22,6 +24,7 @@ import (
 
 // serveOurs is the process of our client: it takes orders until there are no more.
 func serveOurs() int {
+	log.SetOutput(io.Discard) // the SDK's SSH writes there
 	s := &server{}
 	orders, reports := bufio.NewScanner(os.Stdin), json.NewEncoder(os.Stdout)
 	for orders.Scan() {
@@ -72,7 +75,7 @@ func (s *server) connect(o order) (report, error) {
 		Ran: func(d time.Duration) { answer.InRun += d },
 	}
 	way.Config.HTTPClient = &http.Client{Transport: &http.Transport{}}
-	conf := communicator.Config{}
+	conf := communicator.Config{Sessions: o.Sessions}
 	if o.KeyFile != "" {
 		conf.OwnCredentials = true
 		conf.SSH = &sdkcommunicator.Config{SSH: sdkcommunicator.SSH{SSHUsername: user, SSHPrivateKeyFile: o.KeyFile}}
@@ -82,6 +85,8 @@ func (s *server) connect(o order) (report, error) {
 	return answer, err
 }
 
+// upload and download hand over a plain reader and writer, for so it is in a build: the file provisioner is in another
+// process than the communicator, and what it hands over is a stream that can't be sought.
 func (s *server) upload(o order) error {
 	f, err := os.Open(o.Local)
 	if err != nil {
@@ -92,7 +97,7 @@ func (s *server) upload(o order) error {
 	if err != nil {
 		return err
 	}
-	return s.comm.Upload(o.Remote, f, pointer[fs.FileInfo](info))
+	return s.comm.Upload(o.Remote, struct{ io.Reader }{f}, pointer[fs.FileInfo](info))
 }
 
 func pointer[T any](v T) *T { return &v }
@@ -102,7 +107,7 @@ func (s *server) download(o order) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.comm.Download(o.Remote, f), f.Close())
+	return errors.Join(s.comm.Download(o.Remote, struct{ io.Writer }{f}), f.Close())
 }
 
 func (s *server) run(o order) (report, error) {

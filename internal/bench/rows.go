@@ -20,8 +20,7 @@ type row struct {
 	Unit  string   `json:"unit"`
 	Ratio *float64 `json:"ratio"`
 
-	bound *bound
-	note  string // what happened to the peer
+	bound *bound // nil is none
 }
 
 // A bound is what a row promises.

@@ -32,7 +32,7 @@ type Cloud struct {
 
 	guest *inspection.Guest
 	http  *http.Client // of Config, so that Close can end its idle connections
-	slow  func() // takes back what SlowCalls did; nil if it did nothing
+	slow  func()       // takes back what SlowCalls did; nil if it did nothing
 }
 
 // Start starts an AWS and launches the instance. On an error nothing is left.
