@@ -22,6 +22,9 @@ import (
 //go:embed bootstrap.sh
 var bootstrapScript string
 
+//go:embed job.sh
+var jobScript string
+
 //go:embed stop.sh
 var stopScript string
 
@@ -29,6 +32,7 @@ var stopScript string
 const (
 	exitNever = 64 // it can't ever work on this instance
 	exitLater = 75 // it may work when tried again
+	exitDown  = 76 // likewise, and the instance is shutting down
 )
 
 // identity is what the build logs in with. The private halves never leave this
@@ -75,7 +79,8 @@ func (id *identity) authorizedKeys() string {
 func (id *identity) bootstrap(user string, ttl time.Duration) string {
 	seconds := int64((ttl + time.Second - 1) / time.Second)
 	return withVariables(bootstrapScript,
-		"name", id.name, "user", user, "keys", id.authorizedKeys(), "ttl", strconv.FormatInt(seconds, 10))
+		"name", id.name, "user", user, "keys", id.authorizedKeys(), "ttl", strconv.FormatInt(seconds, 10),
+		"job", strings.TrimSuffix(jobScript, "\n"))
 }
 
 // stop is the script that ends the daemon and removes what it had.
@@ -106,6 +111,7 @@ type daemon struct {
 	port    int
 	hostKey ssh.PublicKey
 	boot    string // the boot id of the instance when it was started
+	jobs    bool   // commands can outlive their connection
 }
 
 var bootID = regexp.MustCompile(`^[0-9a-f-]{36}$`)
@@ -113,6 +119,7 @@ var bootID = regexp.MustCompile(`^[0-9a-f-]{36}$`)
 // parseDaemon reads the one line that bootstrap.sh writes.
 func parseDaemon(stdout string) (daemon, error) {
 	line := strings.TrimSuffix(stdout, "\n")
+	line, jobs := strings.CutSuffix(line, " jobs")
 	fields := strings.Split(line, " ")
 	if len(fields) != 5 || fields[0] != "packer-plugin-ssm" || strings.ContainsAny(line, "\r\n") {
 		return daemon{}, fmt.Errorf("bootstrap wrote %.200q, not the line with port and host key", stdout)
@@ -128,7 +135,7 @@ func parseDaemon(stdout string) (daemon, error) {
 	if !bootID.MatchString(fields[4]) {
 		return daemon{}, fmt.Errorf("bootstrap named the boot id %.50q", fields[4])
 	}
-	return daemon{port: port, hostKey: key, boot: fields[4]}, nil
+	return daemon{port: port, hostKey: key, boot: fields[4], jobs: jobs}, nil
 }
 
 // bootstrap runs the script on the instance. It is safe to repeat: a daemon

@@ -1,10 +1,13 @@
 #!/bin/sh
 # Starts a private OpenSSH daemon for one build and arms the instance's timer.
-# Runs as root. Needs: name, user, keys, ttl (seconds, 0 = no timer).
-# Says on one line: packer-plugin-ssm <port> <host key type> <host key> <boot id>
-# Exits 64 when it can't ever work here, 75 when it may work later.
+# Runs as root. Needs: name, user, keys, ttl (seconds, 0 = no timer), job (the
+# script by which commands outlive their connection).
+# Says on one line: packer-plugin-ssm <port> <host key type> <host key> <boot id>,
+# and " jobs" behind it where that script can be used.
+# Exits 64 when it can't ever work here, 75 when it may work later, 76 when the
+# instance is on its way down.
 set -eu
-: "${name:?}" "${user:?}" "${keys:?}" "${ttl:?}"
+: "${name:?}" "${user:?}" "${keys:?}" "${ttl:?}" "${job:?}"
 umask 077
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
@@ -23,6 +26,11 @@ later() {
 	exit 75
 }
 
+stopping() {
+	echo "the instance is shutting down" >&2
+	exit 76
+}
+
 booted_by_systemd() {
 	[ -d /run/systemd/system ]
 }
@@ -39,7 +47,7 @@ settle() {
 	waited=0
 	while ! id -u "$user" >/dev/null 2>&1 || [ -e /run/nologin ]; do
 		case $(state) in
-		stopping) later "the instance is shutting down" ;;
+		stopping) stopping ;;
 		initializing | starting) ;;
 		*) return 0 ;;
 		esac
@@ -59,7 +67,7 @@ check() {
 	*/nologin | */false) refuse "the user $user may not log in (its shell is $shell); set ssh_username to one that may" ;;
 	esac
 	case $(state) in
-	stopping) later "the instance is shutting down" ;;
+	stopping) stopping ;;
 	esac
 }
 
@@ -94,6 +102,22 @@ is_daemon() {
 
 running() {
 	is_daemon "$(cat "$dir/pid" 2>/dev/null || :)" && [ -s "$dir/port" ]
+}
+
+# Commands outlive their connection where the user's shell is one that can read
+# the script, and the files of the jobs have a place: on tmpfs, the user's own.
+employ() {
+	case $shell in
+	*/bash | */sh | */dash | */ksh) ;;
+	*) return 1 ;;
+	esac
+	command -v dd >/dev/null && tail -c +1 --pid=1 /dev/null 2>/dev/null || return 1
+	# tee has to tell by its status that a pipe is broken. That of Amazon
+	# Linux 2 does so, and later ones if they are told to.
+	tee='tee --output-error=warn'
+	$tee </dev/null >/dev/null 2>&1 || tee='tee'
+	mkdir -p "$dir/jobs" && chown "$user" "$dir/jobs" && chmod 700 "$dir/jobs" || return 1
+	printf "ssm_tee='%s'\n%s\n" "$tee" "$job" >"$dir/job.new" && chmod 644 "$dir/job.new" && mv -f "$dir/job.new" "$dir/job"
 }
 
 # sshd replaces this (sub)shell by the daemon, run by the command line that it
@@ -134,6 +158,7 @@ sshd() {
 		-o PermitTunnel=no \
 		-o GatewayPorts=no \
 		-o PermitUserEnvironment=no \
+		-o AcceptEnv=SHLVL \
 		-o PrintMotd=no \
 		-o PrintLastLog=no \
 		-o Banner=none \
@@ -227,5 +252,9 @@ check
 prepare
 serve
 arm
+able=
+if employ; then
+	able=' jobs'
+fi
 read -r kind key _ <"$dir/host_key.pub"
-echo "packer-plugin-ssm $(cat "$dir/port") $kind $key $(cat /proc/sys/kernel/random/boot_id)"
+echo "packer-plugin-ssm $(cat "$dir/port") $kind $key $(cat /proc/sys/kernel/random/boot_id)$able"

@@ -24,11 +24,16 @@ type Communicator struct {
 	pinned    pin
 	login     *ssh.ClientConfig // never written to
 	connected time.Time         // when Connect was called
-	shell     *shell
+	jobs      jobs
 
 	closing      chan struct{} // closed by Disconnect
 	closeOnce    sync.Once
-	owned        lodge       // commands and tunnels under way
+	owned        lodge        // commands, tunnels and lanes under way
+	lanes        []*lane      // for bulk data, open or not
+	commands     atomic.Int64 // under way
+	sftp         sftpClient   // on the last line that files went over
+	litterMu     sync.Mutex
+	littered     []string    // files on the instance that are not wanted, under litterMu
 	bootstrapped atomic.Bool // the daemon may be running
 	left         atomic.Bool // the daemon was stopped
 
@@ -37,11 +42,11 @@ type Communicator struct {
 	daemon   *daemon       // what it leads to; nil when it has to be bootstrapped
 	previous daemon        // the last one known, its boot above all
 	suspect  bool          // the line just made may lead to an instance that is going down
+	final    error         // why there won't be another line
 }
 
 // Connect makes the instance ready to log in to, and logs in. It returns once
-// both a control line and the SSH connection for commands have answered, or
-// when ctx or ssh_timeout ends, or at once when the instance or the API refuse
+// that is done, or when ctx or ssh_timeout ends, or at once when the instance or the API refuse
 // for good.
 func Connect(ctx context.Context, link Link, cfg Config) (*Communicator, error) {
 	if err := link.check(); err != nil {
@@ -67,8 +72,9 @@ func connectOver(ctx context.Context, over links, cfg Config) (*Communicator, er
 	if c.login, err = c.clientConfig(); err != nil {
 		return nil, err
 	}
+	c.lanes = newLanes(c)
 	if err := c.open(ctx); err != nil {
-		c.Disconnect()
+		c.Disconnect() //nolint:contextcheck // takes its own time, also when ctx has ended
 		return nil, err
 	}
 	return c, nil
@@ -78,10 +84,6 @@ func (c *Communicator) open(ctx context.Context) error {
 	if _, err := c.current(ctx); err != nil {
 		return err
 	}
-	var err error
-	if c.shell, err = newShell(ctx, c); err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
 	return c.openTunnels() //nolint:contextcheck // tunnels outlive the call and end with the communicator
 }
 
@@ -89,11 +91,12 @@ func (c *Communicator) open(ctx context.Context) error {
 // removes everything of it from the instance. The instance's timer stays
 // armed. Nothing can be run afterwards.
 func (c *Communicator) Leave(ctx context.Context) error {
-	c.Disconnect()
-	if !c.bootstrapped.Load() || c.left.Swap(true) {
+	c.Disconnect() //nolint:contextcheck // takes its own time, also when ctx has ended
+	sweep := c.sweep()
+	if !c.bootstrapped.Load() && sweep == "" || c.left.Swap(true) {
 		return nil
 	}
-	if _, err := c.links.run(ctx, c.identity.stop()); err != nil {
+	if _, err := c.links.run(ctx, c.identity.stop()+sweep); err != nil {
 		c.left.Store(false)
 		return fmt.Errorf("stop the private sshd: %w", err)
 	}
@@ -102,12 +105,13 @@ func (c *Communicator) Leave(ctx context.Context) error {
 
 // Disconnect ends the SSH connections and sessions of this side and leaves the
 // instance as it is, which is right for one that is about to be terminated.
-// Commands under way end as disconnected.
+// Commands under way are ended there too, and end as disconnected.
 func (c *Communicator) Disconnect() {
 	c.closeOnce.Do(func() { close(c.closing) })
 	c.turn <- struct{}{} // whoever makes a line has seen closing
 	defer func() { <-c.turn }()
 	if c.line != nil {
+		c.killJobs(c.line)
 		c.line.fail(errClosed)
 		c.line.wait()
 	}

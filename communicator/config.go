@@ -47,7 +47,8 @@ type Config struct {
 
 	// SSH holds the SDK's ssh_* options, prepared. Those that apply to a
 	// stream through a session are kept: pty, timeout, handshake attempts,
-	// keep alive interval, read and write timeout, ciphers, key exchanges,
+	// keep alive interval, read and write timeout (how long the instance may
+	// be silent after a keepalive; default 15 s), ciphers, key exchanges,
 	// agent forwarding, tunnels, and in OwnCredentials mode port, password,
 	// keys, certificate and agent. Nil for defaults.
 	SSH *sdkcommunicator.Config
@@ -61,8 +62,14 @@ type Config struct {
 	// and armed again after a reboot.
 	TTL time.Duration
 
+	// Sessions is over how many sessions of their own large transfers go in
+	// parallel, 1 to 16; default 8. They are opened when there is something
+	// for them to carry, fewer where more are refused, and closed after a
+	// minute without use. With 1 all goes over the session of the commands.
+	Sessions int
+
 	// Say tells the user what is going on when a connection was lost; nil
-	// keeps it to the log.
+	// keeps it to the log. It tells of the progress of long transfers too.
 	Say func(string)
 
 	// Logger gets what happens, at levels Debug to Warn; nil for none.
@@ -112,7 +119,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.TTL < 0 {
 		return c, fmt.Errorf("time to live %s is negative", c.TTL)
 	}
-	c.patience = cmp.Or(c.patience, defaultPatience)
+	if c.Sessions < 0 || c.Sessions > maxSessions {
+		return c, fmt.Errorf("%d sessions for transfers; between 1 and %d make sense", c.Sessions, maxSessions)
+	}
+	c.Sessions = cmp.Or(c.Sessions, defaultSessions)
+	c.patience = cmp.Or(c.patience, c.SSH.SSHReadWriteTimeout, defaultPatience)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

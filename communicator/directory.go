@@ -1,6 +1,7 @@
 package communicator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,59 +24,225 @@ const filesAtOnce = 16
 // followed, empty directories are made, and sockets, pipes and devices left
 // out. An entry is excluded, with all below it, by its path relative to src,
 // or by a pattern (path.Match) of its path or name.
+//
+// It goes as one stream that is unpacked when all of it is there and its
+// SHA-256 is right, or file by file where the instance can't unpack it. A file
+// that is already there is replaced, not written over.
 func (c *Communicator) UploadDir(dst, src string, exclude []string) error {
-	err := c.withFiles(func(files *sftp.Client) error {
-		return uploadTree(files, remotePath(dst), src, exclude)
-	}, func() bool { return true })
-	if err != nil {
+	if err := c.uploadDir(remotePath(dst), src, exclude); err != nil {
 		return fmt.Errorf("upload of directory %s to %s: %w", src, dst, err)
 	}
 	return nil
+}
+
+func (c *Communicator) uploadDir(dst, src string, exclude []string) error {
+	entries, err := list(src, newExclusion(src, exclude))
+	if err != nil {
+		return err
+	}
+	if len(entries) > 0 {
+		err := c.sendTree(dst, entries)
+		var refused *refusal
+		if !errors.Is(err, errNotHere) && !errors.As(err, &refused) {
+			return err
+		}
+		c.cfg.Logger.Debug("a directory goes file by file", "to", dst, "why", err)
+	}
+	return c.withFiles(func(files *sftp.Client) error {
+		return uploadTree(files, dst, entries)
+	}, func() bool { return true })
+}
+
+// sendTree sends a directory as a tar stream.
+func (c *Communicator) sendTree(dst string, entries []entry) error {
+	ctx, done := c.untilClosed(context.Background())
+	defer done()
+	stream := &packing{entries: entries}
+	defer stream.close()
+	src := source{from: stream.open(), again: stream.again, size: packedSize(entries)}
+	c.warm(c.lanesFor(src.size / 4)) // most trees can be compressed
+	return c.sendStriped(ctx, src, "tree", dst, nil)
 }
 
 // DownloadDir copies a directory of the instance to dst/<name>, or what a
 // pattern with *, ? or [ matches to below dst, as scp -r does. Links are
 // followed. Exclusions are as for UploadDir.
 func (c *Communicator) DownloadDir(src, dst string, exclude []string) error {
-	err := c.withFiles(func(files *sftp.Client) error {
-		return downloadTree(files, remotePath(src), dst, exclude)
-	}, func() bool { return true })
-	if err != nil {
+	if err := c.downloadDir(remotePath(src), dst, exclude); err != nil {
 		return fmt.Errorf("download of directory %s to %s: %w", src, dst, err)
 	}
 	return nil
 }
 
-// tree is one copy of a directory: directories are made in order by the walk,
-// files are copied beside it, and modes of directories are set last, so that
-// one without write permission can be filled.
-type tree struct {
-	files   *sftp.Client
-	exclude []string
-	copies  errgroup.Group
-	modes   []func() error
+func (c *Communicator) downloadDir(src, dst string, exclude []string) error {
+	sources, err := c.sources(src)
+	if err != nil {
+		return err
+	}
+	for _, from := range sources {
+		err := errNotHere
+		if from.directory {
+			err = c.fetchTree(from.path, dst, exclude)
+		}
+		if errors.Is(err, errNotHere) {
+			err = c.withFiles(func(files *sftp.Client) error {
+				t := newTree(files, newExclusion(from.path, exclude))
+				return t.finish(t.downloadSource(from.path, dst))
+			}, func() bool { return true })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func newTree(files *sftp.Client, root string, exclude []string) *tree {
-	t := &tree{files: files}
+type remoteSource struct {
+	path      string
+	directory bool
+}
+
+// sources are what a path or pattern of the instance means.
+func (c *Communicator) sources(src string) (found []remoteSource, err error) {
+	err = c.withFiles(func(files *sftp.Client) error {
+		found = nil
+		names := []string{src}
+		if strings.ContainsAny(src, "*?[") {
+			if names, err = glob(files, src); err != nil {
+				return err
+			}
+		}
+		for _, name := range names {
+			info, err := files.Stat(name)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			found = append(found, remoteSource{name, info.IsDir()})
+		}
+		return nil
+	}, func() bool { return true })
+	return found, err
+}
+
+// fetchTree fetches a directory as a tar stream.
+func (c *Communicator) fetchTree(from, dst string, exclude []string) error {
+	ctx, done := c.untilClosed(context.Background())
+	defer done()
+	into := newUnpacking(from, dst, newExclusion(from, exclude))
+	err := c.fetchStriped(ctx, "tree", from, into)
+	return into.close(err)
+}
+
+// exclusion are the entries of a directory that stay out.
+type exclusion []string
+
+func newExclusion(root string, exclude []string) exclusion {
+	var all exclusion
 	for _, x := range exclude {
 		x = path.Clean(filepath.ToSlash(x))
 		if rel, ok := strings.CutPrefix(x, path.Clean(filepath.ToSlash(root))+"/"); ok {
 			x = rel // written with the root before it
 		}
-		t.exclude = append(t.exclude, strings.TrimPrefix(x, "/"))
+		all = append(all, strings.TrimPrefix(x, "/"))
 	}
-	t.copies.SetLimit(filesAtOnce)
-	return t
+	return all
 }
 
-// excluded tells whether an entry, by its path below the root, stays out.
-func (t *tree) excluded(rel string) bool {
-	return slices.ContainsFunc(t.exclude, func(x string) bool {
+// has tells whether an entry, by its path below the root, stays out.
+func (all exclusion) has(rel string) bool {
+	return slices.ContainsFunc(all, func(x string) bool {
 		whole, _ := path.Match(x, rel)
 		name, _ := path.Match(x, path.Base(rel))
 		return x == rel || whole || name
 	})
+}
+
+// entry is a file or directory of this machine that is to be sent.
+type entry struct {
+	from string
+	to   string // its path below the destination, with slashes
+	info fs.FileInfo
+}
+
+// list is what an upload of src has to send, each directory before what is in
+// it.
+func list(src string, exclude exclusion) ([]entry, error) {
+	info, err := os.Stat(src)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a directory", src)
+	}
+	l := &lister{exclude: exclude}
+	if os.IsPathSeparator(src[len(src)-1]) || strings.HasSuffix(src, "/") {
+		err := l.list(src, "", "", []fs.FileInfo{info})
+		return l.entries, err
+	}
+	name := filepath.Base(src)
+	if abs, err := filepath.Abs(src); err == nil {
+		name = filepath.Base(abs) // of "." and ".."
+	}
+	err = l.directory(src, name, "", info, nil)
+	return l.entries, err
+}
+
+type lister struct {
+	exclude exclusion
+	entries []entry
+}
+
+// directory lists one and what is in it; above are the directories that it is
+// in, for links that lead back to one of them.
+func (l *lister) directory(from, to, rel string, info fs.FileInfo, above []fs.FileInfo) error {
+	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
+		return fmt.Errorf("%s is a link to a directory that it is in", from)
+	}
+	l.entries = append(l.entries, entry{from, to, info})
+	return l.list(from, to, rel, append(slices.Clip(above), info))
+}
+
+func (l *lister) list(from, to, rel string, above []fs.FileInfo) error {
+	found, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, each := range found {
+		below := path.Join(rel, each.Name())
+		if l.exclude.has(below) {
+			continue
+		}
+		path, target := filepath.Join(from, each.Name()), path.Join(to, each.Name())
+		info, err := os.Stat(path) // follows links
+		if err != nil {
+			return err
+		}
+		switch {
+		case info.IsDir():
+			if err := l.directory(path, target, below, info, above); err != nil {
+				return err
+			}
+		case info.Mode().IsRegular():
+			l.entries = append(l.entries, entry{path, target, info})
+		}
+	}
+	return nil
+}
+
+// tree is a copy of a directory file by file: directories are made in order,
+// files are copied beside that, and modes of directories are set last, so that
+// one without write permission can be filled.
+type tree struct {
+	files   *sftp.Client
+	exclude exclusion
+	copies  errgroup.Group
+	modes   []func() error
+}
+
+func newTree(files *sftp.Client, exclude exclusion) *tree {
+	t := &tree{files: files, exclude: exclude}
+	t.copies.SetLimit(filesAtOnce)
+	return t
 }
 
 // finish waits for the copies and sets the modes, innermost first.
@@ -91,44 +258,32 @@ func (t *tree) finish(walkErr error) error {
 	return nil
 }
 
-func uploadTree(files *sftp.Client, dst, src string, exclude []string) error {
-	info, err := os.Stat(src)
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", src)
-	}
+func uploadTree(files *sftp.Client, dst string, entries []entry) error {
 	if err := files.MkdirAll(dst); err != nil {
 		return fmt.Errorf("make %s: %w", dst, err)
 	}
-	t := newTree(files, src, exclude)
-	if os.IsPathSeparator(src[len(src)-1]) || strings.HasSuffix(src, "/") {
-		return t.finish(t.uploadEntries(src, dst, "", nil))
-	}
-	name := filepath.Base(src)
-	if abs, err := filepath.Abs(src); err == nil {
-		name = filepath.Base(abs) // of "." and ".."
-	}
-	return t.finish(t.uploadDirectory(src, path.Join(dst, name), "", info, nil))
+	t := newTree(files, nil)
+	return t.finish(t.uploadEntries(dst, entries))
 }
 
-// uploadDirectory makes a directory and copies what is in it; above are the
-// directories that it is in, for links that lead back to one of them.
-func (t *tree) uploadDirectory(src, dst, rel string, info fs.FileInfo, above []fs.FileInfo) error {
-	if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
-		return fmt.Errorf("%s is a link to a directory that it is in", src)
-	}
-	if err := t.makeDirectory(dst); err != nil {
-		return err
-	}
-	t.modes = append(t.modes, func() error {
-		if err := t.files.Chmod(dst, info.Mode().Perm()); err != nil && !errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("mode of %s: %w", dst, err)
+func (t *tree) uploadEntries(dst string, entries []entry) error {
+	for _, e := range entries {
+		to := path.Join(dst, e.to)
+		if !e.info.IsDir() {
+			t.copies.Go(func() error { return t.uploadFile(e.from, to, e.info) })
+			continue
 		}
-		return nil
-	})
-	return t.uploadEntries(src, dst, rel, append(slices.Clip(above), info))
+		if err := t.makeDirectory(to); err != nil {
+			return err
+		}
+		t.modes = append(t.modes, func() error {
+			if err := t.files.Chmod(to, e.info.Mode().Perm()); err != nil && !errors.Is(err, fs.ErrPermission) {
+				return fmt.Errorf("mode of %s: %w", to, err)
+			}
+			return nil
+		})
+	}
+	return nil
 }
 
 func (t *tree) makeDirectory(dst string) error {
@@ -142,33 +297,6 @@ func (t *tree) makeDirectory(dst string) error {
 	return fmt.Errorf("make %s: %w", dst, err)
 }
 
-func (t *tree) uploadEntries(src, dst, rel string, above []fs.FileInfo) error {
-	entries, err := os.ReadDir(src)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		below := path.Join(rel, entry.Name())
-		if t.excluded(below) {
-			continue
-		}
-		from, to := filepath.Join(src, entry.Name()), path.Join(dst, entry.Name())
-		info, err := os.Stat(from) // follows links
-		if err != nil {
-			return err
-		}
-		switch {
-		case info.IsDir():
-			if err := t.uploadDirectory(from, to, below, info, above); err != nil {
-				return err
-			}
-		case info.Mode().IsRegular():
-			t.copies.Go(func() error { return t.uploadFile(from, to, info) })
-		}
-	}
-	return nil
-}
-
 func (t *tree) uploadFile(from, to string, info fs.FileInfo) error {
 	f, err := os.Open(from)
 	if err != nil {
@@ -176,129 +304,6 @@ func (t *tree) uploadFile(from, to string, info fs.FileInfo) error {
 	}
 	defer func() { _ = f.Close() }()
 	if err := send(t.files, to, f, &info); err != nil {
-		return fmt.Errorf("%s to %s: %w", from, to, err)
-	}
-	return nil
-}
-
-func downloadTree(files *sftp.Client, src, dst string, exclude []string) error {
-	sources := []string{src}
-	if strings.ContainsAny(src, "*?[") {
-		found, err := glob(files, src)
-		if err != nil {
-			return err
-		}
-		sources = found
-	}
-	for _, from := range sources {
-		t := newTree(files, from, exclude)
-		if err := t.finish(t.downloadSource(from, dst)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// glob is what a shell makes of a pattern: hidden names need a pattern that
-// begins with a dot, and a pattern without a match is an error.
-func glob(files *sftp.Client, pattern string) ([]string, error) {
-	found, err := files.Glob(strings.TrimRight(pattern, "/"))
-	if err != nil {
-		return nil, fmt.Errorf("pattern %s: %w", pattern, err)
-	}
-	hidden := strings.HasPrefix(path.Base(pattern), ".")
-	found = slices.DeleteFunc(found, func(p string) bool {
-		return !hidden && strings.HasPrefix(path.Base(p), ".")
-	})
-	if len(found) == 0 {
-		return nil, fmt.Errorf("nothing matches: %w", fs.ErrNotExist)
-	}
-	return found, nil
-}
-
-func (t *tree) downloadSource(from, dst string) error {
-	info, err := t.files.Stat(from)
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	name := "." // of "dir/." and of "/": what is in it
-	if base := path.Base(from); filepath.IsLocal(base) {
-		name = base
-	}
-	return t.download(from, filepath.Join(dst, name), "", info, nil)
-}
-
-func (t *tree) download(from, to, rel string, info fs.FileInfo, above []string) error {
-	switch {
-	case info.IsDir():
-		return t.downloadDirectory(from, to, rel, info, above)
-	case info.Mode().IsRegular():
-		t.copies.Go(func() error { return t.downloadFile(from, to, info) })
-	}
-	return nil
-}
-
-// downloadDirectory copies a directory; above are the real paths of those that
-// it is in, for links that lead back to one of them.
-func (t *tree) downloadDirectory(from, to, rel string, info fs.FileInfo, above []string) error {
-	resolved, err := t.files.RealPath(from)
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	if slices.Contains(above, resolved) {
-		return fmt.Errorf("%s is a link to a directory that it is in", from)
-	}
-	mode := info.Mode().Perm()
-	if err := os.MkdirAll(to, mode|0o700); err != nil {
-		return err
-	}
-	t.modes = append(t.modes, func() error { return os.Chmod(to, mode) })
-	entries, err := t.files.ReadDir(from)
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
-	}
-	for _, entry := range entries {
-		if err := t.downloadEntry(from, to, rel, entry, append(slices.Clip(above), resolved)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *tree) downloadEntry(from, to, rel string, entry fs.FileInfo, above []string) error {
-	name := entry.Name()
-	below := path.Join(rel, name)
-	if t.excluded(below) {
-		return nil
-	}
-	// The instance is not to choose where on this machine it writes.
-	if !filepath.IsLocal(name) || strings.ContainsAny(name, `/`+string(filepath.Separator)) {
-		return fmt.Errorf("%s: the name %q can't be used here", from, name)
-	}
-	source := path.Join(from, name)
-	if entry.Mode()&fs.ModeSymlink != 0 {
-		followed, err := t.files.Stat(source)
-		if err != nil {
-			return fmt.Errorf("%s: %w", source, err)
-		}
-		entry = followed
-	}
-	return t.download(source, filepath.Join(to, name), below, entry, above)
-}
-
-func (t *tree) downloadFile(from, to string, info fs.FileInfo) error {
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, info.Mode().Perm()|0o200)
-	if err != nil {
-		return err
-	}
-	err = fetch(t.files, from, f)
-	if err == nil {
-		err = f.Chmod(info.Mode().Perm())
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
 		return fmt.Errorf("%s to %s: %w", from, to, err)
 	}
 	return nil

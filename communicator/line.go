@@ -16,6 +16,8 @@ var (
 	errSilent = errors.New("the instance has not answered; it may be rebooting")
 	errHungUp = errors.New("the instance closed the SSH connection")
 	errClosed = errors.New("communicator closed")
+
+	errRebooted = errors.New("the instance has rebooted")
 )
 
 // line is one living connection: a session, and on it an authenticated SSH
@@ -26,12 +28,19 @@ type line struct {
 	client   *ssh.Client
 	patience time.Duration // how long the instance may be silent after a keepalive
 	dead     chan struct{} // closed by fail, after err is set
+	boot     string        // of the instance, as far as it is known; set by to
+	jobs     bool          // commands can outlive the line; set by to
+	down     chan struct{} // closed by markDown: what ran on the instance is over
+	downOnce sync.Once
 
 	heard atomic.Int64 // when the instance last sent anything on any stream, Unix nanoseconds
 
 	mu      sync.Mutex
 	err     error // under mu until dead is closed
 	streams map[*stream]struct{}
+	ahead   chan opened // the channel opened ahead, nil if there is none
+
+	commands *ssh.Client // the connection of the commands, nil while that is client
 
 	over  bool           // the session had ended by itself; to be read after wait
 	owned sync.WaitGroup // watch, keepalives under way, closing streams
@@ -63,7 +72,9 @@ func (s *stream) Close() error {
 // newLine logs in through a new stream of p and watches from then on. It owns
 // p, also when it fails.
 func newLine(ctx context.Context, p port, conf *ssh.ClientConfig, every, patience time.Duration) (*line, error) {
-	l := &line{port: p, patience: patience, dead: make(chan struct{}), streams: map[*stream]struct{}{}}
+	l := &line{
+		port: p, patience: patience, dead: make(chan struct{}), down: make(chan struct{}), streams: map[*stream]struct{}{},
+	}
 	conn, err := l.dial(ctx)
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
@@ -120,6 +131,29 @@ func (l *line) alive() bool {
 	default:
 		return true
 	}
+}
+
+// to says which daemon the line leads to. It is called before others have it.
+func (l *line) to(d *daemon) *line {
+	l.boot, l.jobs = d.boot, d.jobs
+	return l
+}
+
+// markDown says that the instance that the line led to has gone down.
+func (l *line) markDown() { l.downOnce.Do(func() { close(l.down) }) }
+
+// lostSoon waits a moment for a line that something has failed on to be found
+// dead, and tells whether it is.
+func (l *line) lostSoon(ctx context.Context) bool {
+	timer := time.NewTimer(lossGrace)
+	defer timer.Stop()
+	select {
+	case <-l.dead:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // recent is how fresh a sign of life has to be to go without another.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ type guest struct {
 	ports map[*guestPort]bool
 	halts sync.WaitGroup
 	off   chan struct{} // closed when it has powered itself off
+	sent  atomic.Int64  // bytes that went to it
 }
 
 func newGuest(t *testing.T) *guest {
@@ -166,7 +168,18 @@ func (p *guestPort) Dial(ctx context.Context) (net.Conn, error) {
 		return nil, p.err
 	}
 	p.conns = append(p.conns, conn)
-	return conn, nil
+	return &countedConn{conn, &p.g.sent}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	sent *atomic.Int64
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.sent.Add(int64(n))
+	return n, err
 }
 
 func (p *guestPort) end(err error) {

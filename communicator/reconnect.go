@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/taccoform/packer-plugin-ssm/session"
 )
 
 // links is Link with the session as an interface, so that tests can stand in.
@@ -65,24 +67,53 @@ func (c *Communicator) current(ctx context.Context) (*line, error) {
 	case <-ctx.Done():
 		return nil, c.because(ctx)
 	}
-	if c.line != nil && c.line.alive() {
+	switch {
+	case c.final != nil:
+		return nil, c.final
+	case c.line == nil:
+		made, err := c.connect(ctx, c.cfg.connectLimit())
+		c.line = made
+		return made, err
+	case c.line.alive():
 		return c.line, nil
 	}
-	limit := c.cfg.connectLimit()
-	if c.line != nil {
-		limit = c.cfg.reconnectLimit()
-		c.say(fmt.Sprintf("Lost the connection to the instance: %v. Connecting again...", c.line.err))
-		c.line.wait()
-	}
-	made, err := c.connect(ctx, limit)
+	return c.again(ctx)
+}
+
+// again makes a line in the place of one that was lost. c.turn is held.
+func (c *Communicator) again(ctx context.Context) (*line, error) {
+	lost := c.line
+	c.say(fmt.Sprintf("Lost the connection to the instance: %v. Connecting again...", lost.err))
+	lost.wait()
+	made, err := c.connect(ctx, c.cfg.reconnectLimit())
 	if err != nil {
 		return nil, err
 	}
-	if c.line != nil {
-		c.say("Connected again")
-	}
 	c.line = made
+	if made.boot != lost.boot {
+		lost.markDown()
+	} else if deliberate(lost.err) {
+		return nil, c.giveUp(made, lost.err) //nolint:contextcheck // to be done whatever ctx says
+	}
+	c.say("Connected again")
 	return made, nil
+}
+
+// deliberate tells that somebody has ended the session. That can also be the
+// agent as the instance goes down, so it counts only if the instance stays up.
+func deliberate(err error) bool {
+	var ended *session.EndedError
+	return errors.As(err, &ended) && ended.Reason == session.ReasonTerminated
+}
+
+// giveUp ends the commands under way and all that follows: an operator who has
+// ended the session does not want the next one.
+func (c *Communicator) giveUp(made *line, why error) error {
+	c.final = fmt.Errorf("%w; the instance is up, so it was on purpose, and nothing more is done there", why)
+	c.killJobs(made)
+	made.fail(c.final)
+	made.wait()
+	return c.final
 }
 
 // connect tries until there is a line, until it is clear that there can't be
@@ -104,7 +135,7 @@ func (c *Communicator) connect(ctx context.Context, limit time.Duration) (*line,
 		if errors.As(err, &refusal) {
 			rejected++
 		}
-		if status, ok := exitStatus(err); ok && status != exitLater {
+		if status, ok := exitStatus(err); ok && status != exitLater && status != exitDown {
 			broken++
 		}
 		switch {
@@ -130,9 +161,9 @@ func (c *Communicator) outOfTime(ctx context.Context, after time.Duration, last 
 func (c *Communicator) attempt(ctx context.Context, try int) (*line, error) {
 	if c.daemon != nil {
 		made, err := c.attach(ctx, quickLimit, c.daemon.port)
-		c.suspect = c.line != nil && c.line.hungUp()
+		c.suspect = c.line != nil && (c.line.hungUp() || deliberate(c.line.err))
 		if err == nil {
-			return made, nil
+			return made.to(c.daemon), nil
 		}
 		c.cfg.Logger.Debug("the daemon of before is out of reach", "err", err)
 		c.daemon, try = nil, max(try, 1)
@@ -146,6 +177,9 @@ func (c *Communicator) attempt(ctx context.Context, try int) (*line, error) {
 		return c.attach(ctx, openLimit, c.cfg.ownPort())
 	}
 	found, err := c.bootstrap(ctx)
+	if status, _ := exitStatus(err); c.line != nil && (status == exitDown || err == nil && found.boot != c.previous.boot) {
+		c.line.markDown()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +190,7 @@ func (c *Communicator) attempt(ctx context.Context, try int) (*line, error) {
 		return nil, err
 	}
 	c.daemon, c.previous = &found, found
-	return made, nil
+	return made.to(&found), nil
 }
 
 // prove watches a new line for a while where the instance has ended the one
@@ -198,7 +232,7 @@ func (c *Communicator) attach(ctx context.Context, limit time.Duration, number i
 	}
 	made, err := newLine(ctx, p, &conf, c.cfg.keepAlive(), c.cfg.patience)
 	if err == nil {
-		return made, c.equip(made)
+		return made, c.equip(made) //nolint:contextcheck // what it starts ends with the line
 	}
 	if known.Load() && ctx.Err() == nil && !errors.Is(err, io.EOF) {
 		err = &rejectedError{user: c.cfg.User, err: err}
@@ -209,11 +243,16 @@ func (c *Communicator) attach(ctx context.Context, limit time.Duration, number i
 // equip opens what has to be opened anew on each line.
 func (c *Communicator) equip(made *line) error {
 	err := c.listenRemotely(made)
+	if err == nil {
+		err = made.openAhead(c.forwardAgent(made, made.client))
+	}
 	if err != nil {
 		made.fail(err)
 		made.wait()
+		return err
 	}
-	return err
+	made.owned.Go(func() { c.separate(made) })
+	return nil
 }
 
 // rejectedError is an SSH server that is the right one and won't let us in.

@@ -2,104 +2,164 @@ package communicator
 
 import (
 	"context"
-	"net"
-	"slices"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
 	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
-	sdkssh "github.com/hashicorp/packer-plugin-sdk/sdk-internals/communicator/ssh"
+	"golang.org/x/crypto/ssh"
 )
 
-// shell is the SDK's SSH communicator, which runs the commands. It is not made
-// for several callers at once while it reconnects, so they take turns; a
-// command that has started needs no turn.
-type shell struct {
-	turn  chan struct{}
-	start func(context.Context, *packersdk.RemoteCmd) (*line, error)
+// execution is a command under way.
+type execution struct {
+	c       *Communicator
+	cmd     *packersdk.RemoteCmd
+	job     *job // nil for a command that ends with its connection
+	on      *line
+	session *ssh.Session
+	out     arrived
+	errs    arrived
+
+	before int64     // how much had arrived
+	since  time.Time // when the command was picked up then
+	vain   int       // and how often since
 }
 
-// newShell logs in for commands.
-func newShell(ctx context.Context, c *Communicator) (*shell, error) {
-	// The hook is called within New and Start only, and has no context of
-	// its own: it gets that of the call. It leaves behind what it used.
-	calling, on := ctx, (*line)(nil)
-	conf := *c.login
-	conf.Auth = slices.Clone(conf.Auth) // the SDK appends to it
-	sdk, err := sdkssh.New("instance", &sdkssh.Config{
-		Connection: func() (conn net.Conn, err error) {
-			on, conn, err = c.stream(calling)
-			return conn, err
-		},
-		SSHConfig: &conf,
-		Pty:       c.cfg.SSH.SSHPty,
-		// The line has keepalives of its own, and tunnels that survive a
-		// reconnect.
-		KeepAliveInterval:      -1,
-		DisableAgentForwarding: c.cfg.SSH.SSHDisableAgentForwarding,
-		UseSftp:                true,
-		Timeout:                c.cfg.SSH.SSHReadWriteTimeout,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &shell{
-		turn: make(chan struct{}, 1),
-		start: func(ctx context.Context, cmd *packersdk.RemoteCmd) (*line, error) {
-			calling = ctx
-			err := sdk.Start(ctx, cmd)
-			return on, err
-		},
-	}, nil
+// arrived is what has come of one stream. A writer that fails does not hold up
+// the command: the rest goes nowhere.
+type arrived struct {
+	to     io.Writer
+	n      atomic.Int64
+	failed bool
 }
 
-// stream is a new connection to the instance, on the living line or a new one.
-func (c *Communicator) stream(ctx context.Context) (*line, net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.reconnectLimit())
-	defer cancel()
-	for {
-		on, err := c.current(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		conn, err := on.dial(ctx)
-		if err == nil {
-			return on, conn, nil
-		}
-		// The line may not know yet that its daemon is gone.
-		on.fail(err)
-		if wait(ctx, attemptPause) != nil {
-			return nil, nil, err
-		}
+// Write is io.Writer's.
+func (a *arrived) Write(b []byte) (int, error) {
+	if a.to != nil && !a.failed {
+		_, err := a.to.Write(b)
+		a.failed = err != nil
 	}
+	a.n.Add(int64(len(b)))
+	return len(b), nil
 }
 
 // Start runs a command on the instance and returns when it has started; where
 // the connection was lost, when it is back. The exit status is the command's
 // own, or packersdk.CmdDisconnect when the connection was lost before it ended.
+//
+// A command without input and without a terminal (ssh_pty) goes on in the
+// instance when its connection is lost. Its output and exit status are then
+// taken up on the next one, as long as the instance has not rebooted. What has
+// been started in the background and holds on to the output keeps the command
+// from ending, as with any SSH client. Disconnect ends the command.
 func (c *Communicator) Start(ctx context.Context, cmd *packersdk.RemoteCmd) error {
 	ctx, done := c.untilClosed(ctx)
 	defer done()
-	select {
-	case c.shell.turn <- struct{}{}:
-		defer func() { <-c.shell.turn }()
-	case <-ctx.Done():
-		return c.because(ctx)
-	}
-	// What is found dead here is not yet a command that may have started.
-	if _, err := c.answering(ctx); err != nil {
+	x := &execution{c: c, cmd: cmd}
+	x.out.to, x.errs.to = cmd.Stdout, cmd.Stderr
+	ended := c.command() // until then transfers keep off the command's session
+	if err := x.start(ctx); err != nil {
+		ended()
 		return err
 	}
-	under := &packersdk.RemoteCmd{
-		Command: cmd.Command, Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr,
-	}
-	on, err := c.shell.start(ctx, under)
-	if err != nil {
-		return err
-	}
-	if !c.owned.goes(func() { cmd.SetExited(verdict(under.Wait(), on)) }) {
+	if !c.owned.goes(func() { defer ended(); cmd.SetExited(x.finish()) }) { //nolint:contextcheck // the command outlives the call
+		ended()
 		return errClosed
 	}
 	return nil
+}
+
+const startTries = 5
+
+// start starts the command on the living line. A job may be started again when
+// it is not known whether it was: it is so only once.
+func (x *execution) start(ctx context.Context) error {
+	for try := 1; ; try++ {
+		// What is found dead here is not yet a command that may have started.
+		on, err := x.c.answering(ctx)
+		if err != nil {
+			return err
+		}
+		if x.job != nil && x.job.boot != on.boot {
+			return errors.New("the instance has rebooted, and it is not known whether the command had begun before")
+		}
+		if x.job == nil {
+			x.job = x.c.newJob(x.cmd, on)
+		}
+		began, err := x.begin(ctx, on, verbRun)
+		if err == nil || ctx.Err() != nil || try == startTries || began && x.job == nil || !on.lostSoon(ctx) {
+			return err
+		}
+	}
+}
+
+// begin sends the command, or what follows it, and tells whether it may have
+// been received.
+func (x *execution) begin(ctx context.Context, on *line, verb string) (began bool, err error) {
+	session, err := on.channel(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ssh channel: %w", err)
+	}
+	session.Stdin, session.Stdout, session.Stderr = x.cmd.Stdin, &x.out, &x.errs
+	if x.c.cfg.SSH.SSHPty {
+		if err := session.RequestPty("xterm", 40, 80, terminalModes); err != nil {
+			return false, fmt.Errorf("terminal (ssh_pty): %w", err)
+		}
+	}
+	text := x.cmd.Command + "\n"
+	if x.job != nil {
+		text = x.job.text(verb, x)
+		if err := x.job.prepare(session); err != nil {
+			return false, err
+		}
+	}
+	_ = on.openAhead(nil) // for the next one; a line that is lost shows itself below
+	if err := session.Start(text); err != nil {
+		_ = session.Close()
+		return true, fmt.Errorf("start the command: %w", err)
+	}
+	x.on, x.session = on, session
+	return true, nil
+}
+
+// terminalModes are those of the SDK's communicator.
+var terminalModes = ssh.TerminalModes{ssh.ECHO: 0, ssh.TTY_OP_ISPEED: 14400, ssh.TTY_OP_OSPEED: 14400}
+
+// finish waits for the command's end, on as many connections as it takes.
+func (x *execution) finish() int {
+	defer x.c.jobs.forget(x.job)
+	for {
+		status, signal, lost := outcome(x.session.Wait())
+		_ = x.session.Close()
+		switch {
+		case lost && (x.job == nil || !x.pickUp()):
+			return packersdk.CmdDisconnect
+		case lost:
+		case x.job != nil && signal == signalGone:
+			x.c.say("The command did not outlive its connection")
+			return packersdk.CmdDisconnect
+		case x.job != nil && signal == signalMissing:
+			x.c.say("Output of the command was lost with its connection: no space for it in /run")
+			return packersdk.CmdDisconnect
+		default:
+			x.c.jobs.over(x.job)
+			return verdict(status, x.on)
+		}
+	}
+}
+
+// outcome reads what waiting for a command has brought.
+func outcome(err error) (status int, signal string, lost bool) {
+	var exit *ssh.ExitError
+	switch {
+	case err == nil:
+		return 0, "", false
+	case errors.As(err, &exit):
+		return exit.ExitStatus(), exit.Signal(), false
+	}
+	return 0, "", true
 }
 
 // A shutdown ends the command by a signal first and the connection a moment

@@ -1,6 +1,7 @@
 package communicator
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pkg/sftp"
 )
@@ -22,34 +25,157 @@ const (
 
 // Upload writes input to a file on the instance. A path that begins with "~/"
 // or with no slash is below the user's home. The file gets the mode of fi,
-// where that is given. A connection that is found lost before any input was
-// read is made again; one that is lost later is an error, because the input
-// can't be read twice.
+// where that is given; otherwise one that exists keeps its own. A file is
+// replaced once all is there and its SHA-256 is right; what is a link, or is
+// not the user's own, is written over then. Devices and the like are written
+// as the data comes. What the file already has is not sent again.
+//
+// A connection that is lost on the way is made again, and the upload goes on
+// where it was. After a reboot it begins again; that needs an input that can
+// be read twice (an io.Seeker), unless the folder survives reboots.
 func (c *Communicator) Upload(to string, input io.Reader, fi *os.FileInfo) error {
-	counted := &countingReader{from: input}
-	err := c.withFiles(func(files *sftp.Client) error {
-		return send(files, remotePath(to), counted, fi)
-	}, func() bool { return counted.n == 0 })
-	if err != nil {
+	if err := c.upload(remotePath(to), input, fi); err != nil {
 		return fmt.Errorf("upload to %s: %w", to, err)
 	}
 	return nil
 }
 
-// Download writes a file of the instance to output; paths are as for Upload.
-func (c *Communicator) Download(from string, output io.Writer) error {
-	counted := &countingWriter{to: output}
-	err := c.withFiles(func(files *sftp.Client) error {
-		return fetch(files, remotePath(from), counted)
-	}, func() bool { return counted.n == 0 })
+func (c *Communicator) upload(to string, input io.Reader, fi *os.FileInfo) error {
+	src, err := readAhead(input, fi)
 	if err != nil {
+		return err
+	}
+	ctx, done := c.untilClosed(context.Background())
+	defer done()
+	if src.size < 0 || src.size >= stripeFrom {
+		c.warm(c.lanesFor(src.size))
+		if err := c.sendStriped(ctx, src, "file", to, fi); !errors.Is(err, errNotHere) {
+			return err
+		}
+	}
+	return c.sendPlain(to, src, fi)
+}
+
+// readAhead reads the beginning, by which it is known what is small. The size
+// that fi gives is a hint: the input's end decides.
+func readAhead(input io.Reader, fi *os.FileInfo) (source, error) {
+	head := make([]byte, lanesFrom)
+	n, ended, err := fill(input, head)
+	switch {
+	case err != nil:
+		return source{}, err
+	case ended:
+		head = slices.Clip(head[:n])
+		again := func() (io.Reader, error) { return bytes.NewReader(head), nil }
+		return source{from: bytes.NewReader(head), again: again, size: int64(n)}, nil
+	}
+	src := source{from: io.MultiReader(bytes.NewReader(head), input), size: -1}
+	if fi != nil && (*fi).Mode().IsRegular() && (*fi).Size() >= int64(n) {
+		src.size = (*fi).Size()
+	}
+	if seeker, ok := input.(io.Seeker); ok {
+		if at, err := seeker.Seek(0, io.SeekCurrent); err == nil && at >= int64(n) {
+			src.again = func() (io.Reader, error) {
+				_, err := seeker.Seek(at-int64(n), io.SeekStart)
+				return input, err
+			}
+			if end, err := seeker.Seek(0, io.SeekEnd); err == nil {
+				src.size = end - at + int64(n)
+			}
+			if _, err := seeker.Seek(at, io.SeekStart); err != nil {
+				return source{}, err
+			}
+		}
+	}
+	return src, nil
+}
+
+// fill is io.ReadFull for an input whose own failure may be an unexpected end,
+// which must not pass for the end.
+func fill(input io.Reader, b []byte) (n int, ended bool, err error) {
+	for n < len(b) {
+		k, err := input.Read(b[n:])
+		n += k
+		if err == io.EOF { // a wrapped one is a failure
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
+}
+
+// sendPlain writes a file in its place, over the line.
+func (c *Communicator) sendPlain(to string, src source, fi *os.FileInfo) error {
+	counted := &countingReader{from: src.from}
+	return c.withFiles(func(files *sftp.Client) error {
+		if counted.n > 0 {
+			from, err := src.again()
+			if err != nil {
+				return err
+			}
+			counted = &countingReader{from: from}
+		}
+		return send(files, to, counted, fi)
+	}, func() bool { return counted.n == 0 || src.again != nil })
+}
+
+// Download writes a file of the instance to output; paths are as for Upload. A
+// connection that is lost on the way is made again. A file that changes
+// meanwhile is an error, if it is not so small that it is read at once.
+func (c *Communicator) Download(from string, output io.Writer) error {
+	if err := c.download(remotePath(from), output); err != nil {
 		return fmt.Errorf("download of %s: %w", from, err)
 	}
 	return nil
 }
 
-// withFiles runs a transfer on the living line, and once more on a new one
-// when the line turns out to be lost and the transfer can still begin again.
+func (c *Communicator) download(from string, output io.Writer) error {
+	counted := &countingWriter{to: output}
+	begin := func() bool { return counted.n == 0 }
+	large := int64(0)
+	err := c.withFiles(func(files *sftp.Client) error {
+		return fetch(files, from, counted, func(f *sftp.File, info fs.FileInfo) (elsewhere bool) {
+			large = 0
+			if c.pieceworthy(f, info) {
+				large = info.Size()
+			}
+			return large > 0
+		})
+	}, begin)
+	if err != nil || large == 0 {
+		return err
+	}
+	ctx, done := c.untilClosed(context.Background())
+	defer done()
+	c.warm(c.lanesFor(large))
+	if err := c.fetchStriped(ctx, "file", from, output); !errors.Is(err, errNotHere) {
+		return err
+	}
+	return c.withFiles(func(files *sftp.Client) error { return fetch(files, from, counted, nil) }, begin)
+}
+
+// pieceworthy tells whether a file is better downloaded in pieces. One that is
+// too small to open sessions for is, where they are open or its beginning can
+// be compressed.
+func (c *Communicator) pieceworthy(f *sftp.File, info fs.FileInfo) bool {
+	if !info.Mode().IsRegular() || info.Size() < stripeFrom {
+		return false
+	}
+	if info.Size() >= lanesFrom || c.lanesOpen() > 1 {
+		return true
+	}
+	sample := make([]byte, sampleSize)
+	n, err := f.ReadAt(sample, info.Size()/2)
+	return err == nil && pays(new(packer).squeeze(sample[:n]), n)
+}
+
+// fileTries is how often a transfer on the line begins again.
+const fileTries = 10
+
+// withFiles runs a transfer on the living line, and again on a new one when the
+// line turns out to be lost and the transfer can still begin again.
 func (c *Communicator) withFiles(transfer func(*sftp.Client) error, again func() bool) error {
 	ctx, done := c.untilClosed(context.Background())
 	defer done()
@@ -58,11 +184,11 @@ func (c *Communicator) withFiles(transfer func(*sftp.Client) error, again func()
 		if err != nil {
 			return err
 		}
-		err = on.files(transfer)
+		err = c.files(on, transfer)
 		if err == nil || !lost(ctx, on, err) {
 			return err
 		}
-		if try > 0 || !again() {
+		if try == fileTries || !again() {
 			return fmt.Errorf("connection lost: %w", err)
 		}
 	}
@@ -78,18 +204,52 @@ func lost(ctx context.Context, on *line, err error) bool {
 	return !errors.As(err, &refusal) && !on.replies(ctx)
 }
 
-// files gives a transfer an SFTP client of its own.
-func (l *line) files(transfer func(*sftp.Client) error) error {
-	files, err := sftp.NewClient(l.client,
+// sftpClient is kept from one transfer to the next, which saves three round
+// trips. Any number may use it at the same time.
+type sftpClient struct {
+	mu     sync.Mutex
+	on     *line
+	client *sftp.Client
+}
+
+// get is the client on a line.
+func (s *sftpClient) get(on *line) (*sftp.Client, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.on == on && s.client != nil {
+		return s.client, nil
+	}
+	client, err := sftp.NewClient(on.client,
 		sftp.MaxPacketChecked(packetSize),
 		sftp.MaxConcurrentRequestsPerFile(packetsSent),
 		sftp.UseConcurrentWrites(true), sftp.UseConcurrentReads(true))
 	if err != nil {
-		return fmt.Errorf("sftp: %w", err)
+		return nil, fmt.Errorf("sftp: %w", err)
 	}
-	err = transfer(files)
-	if closeErr := files.Close(); err == nil && closeErr != nil && !errors.Is(closeErr, io.EOF) {
-		err = closeErr
+	s.on, s.client = on, client
+	return client, nil
+}
+
+// drop forgets a client that may be broken, and ends it.
+func (s *sftpClient) drop(client *sftp.Client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.client == client {
+		s.on, s.client = nil, nil
+	}
+	_ = client.Close()
+}
+
+// files gives a transfer an SFTP client.
+func (c *Communicator) files(on *line, transfer func(*sftp.Client) error) error {
+	client, err := c.sftp.get(on)
+	if err != nil {
+		return err
+	}
+	err = transfer(client)
+	var refusal *sftp.StatusError
+	if err != nil && !errors.As(err, &refusal) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		c.sftp.drop(client)
 	}
 	return err
 }
@@ -137,8 +297,9 @@ func explainOpen(files *sftp.Client, to string, err error) error {
 	return err
 }
 
-// fetch reads one file, in order and with reads under way ahead.
-func fetch(files *sftp.Client, from string, output io.Writer) error {
+// fetch reads one file, in order and with reads under way ahead, unless
+// elsewhere says that it is not to be read like this.
+func fetch(files *sftp.Client, from string, output io.Writer, elsewhere func(*sftp.File, fs.FileInfo) bool) error {
 	f, err := files.Open(from)
 	if err != nil {
 		return err
@@ -150,6 +311,9 @@ func fetch(files *sftp.Client, from string, output io.Writer) error {
 	}
 	if info.IsDir() {
 		return fmt.Errorf("it is a directory; to download a directory, end the source with a slash")
+	}
+	if elsewhere != nil && elsewhere(f, info) {
+		return nil
 	}
 	_, err = f.WriteTo(output)
 	return err

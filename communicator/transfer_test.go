@@ -91,17 +91,32 @@ func TestTransferErrorsSayWhatToDo(t *testing.T) {
 	if err := c.Download("dir/../f", failingWriter{failing}); err == nil {
 		t.Error("download of nothing succeeded")
 	}
-	if err := c.Upload("f", io.MultiReader(bytes.NewReader(noise(1<<20)), failingReader{failing}), nil); !errors.Is(err, failing) {
-		t.Errorf("upload of a failing reader: %v", err)
-	}
-	if info, err := os.Stat(filepath.Join(i.home, "f")); err != nil || info.Size() != 0 {
-		t.Errorf("a failed upload left %v, %v", info.Size(), err)
+	lay(t, i.home, map[string]string{"f": "old"})
+	for size, left := range map[int]int64{1 << 20: 3, 3 << 20: 0} { // read whole before anything is written, and not
+		err := c.Upload("f", io.MultiReader(bytes.NewReader(noise(size)), failingReader{failing}), nil)
+		if !errors.Is(err, failing) {
+			t.Errorf("upload of a failing reader: %v", err)
+		}
+		if info, err := os.Stat(filepath.Join(i.home, "f")); err != nil || info.Size() > left {
+			t.Errorf("an upload that failed after %d bytes left %v, %v", size, info, err)
+		}
 	}
 	if err := c.Upload("f", bytes.NewReader(noise(1<<20)), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Download("f", failingWriter{failing}); !errors.Is(err, failing) {
 		t.Errorf("download to a failing writer: %v", err)
+	}
+}
+
+// An input that breaks off is not one that has ended.
+func TestUploadOfATruncatedInput(t *testing.T) {
+	c := connectTo(t, newInstance(t), Config{})
+	for _, size := range []int{10, 3 << 20} {
+		err := c.Upload("f", io.MultiReader(bytes.NewReader(noise(size)), failingReader{io.ErrUnexpectedEOF}), nil)
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("broken off after %d bytes: %v", size, err)
+		}
 	}
 }
 

@@ -1,0 +1,467 @@
+package communicator
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	_ "embed" // the scripts
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed upload.sh
+var uploadScript string
+
+//go:embed receive.sh
+var receiveScript string
+
+const (
+	unsent     = 12 << 20 // bytes that are read and not confirmed yet
+	attempts   = 4        // of an upload whose beginning was lost by a reboot
+	dropLimit  = 20 * time.Second
+	inputGrace = 5 * time.Second // for a reader that is not needed any more
+)
+
+// source is what an upload reads.
+type source struct {
+	from  io.Reader
+	again func() (io.Reader, error) // from the beginning; nil if it can't be read twice
+	size  int64                     // -1: not known; it may still turn out to be another
+}
+
+// upload is one attempt at sending a source over several sessions. The data
+// goes into a file that is made for it, and into its place when the guest has
+// found its SHA-256 to be that of what was read.
+type upload struct {
+	c      *Communicator
+	src    source
+	target string // of a tree the folder that it is unpacked in
+	what   string // "file" or "tree"
+	mode   string // octal, empty to leave it
+	name   string // of the file on the way
+
+	keep   *keeper
+	board  *board
+	file   string // where the data goes
+	boot   string
+	gzip   bool
+	made   bool          // the file on the way may be there
+	seeded bool          // ... with what the target had
+	known  []string      // SHA-256 of each block of the target, in hexadecimal
+	begun  chan struct{} // closed when the file on the way is there
+
+	ready  []*piece // read and not yet handed out; under board.mu
+	unsent int64    // bytes that are read and not confirmed; under board.mu
+
+	mu     sync.Mutex
+	strays []string // receivers that may still be writing; under mu
+
+	sum   hash.Hash // of what was read; the producer's
+	total int64     // and how much that is
+}
+
+// errAgain says that what was sent is lost, so it has to be sent again from
+// the beginning.
+var errAgain = errors.New("what was sent is no longer on the instance")
+
+// errNotHere says that the target is not for this way of writing it.
+var errNotHere = errors.New("to be written plainly")
+
+// sendStriped sends a source to a file, or a tar stream to a folder. It gives
+// errNotHere before anything was read if that has to be done the plain way.
+func (c *Communicator) sendStriped(ctx context.Context, src source, what, target string, fi *fs.FileInfo) error {
+	mode := ""
+	if fi != nil && (*fi).Mode().IsRegular() {
+		mode = fmt.Sprintf("%o", (*fi).Mode().Perm())
+	}
+	for try := 1; ; try++ {
+		m := c.newMeter("Uploading to "+target, src.size)
+		u := &upload{
+			c: c, src: src, target: target, what: what, mode: mode, name: passing(), board: newBoard(m), sum: sha256.New(), begun: make(chan struct{}),
+		}
+		u.board.lend = c.quiet
+		u.board.fresh, u.board.more = u.pop, func() bool { return len(u.ready) > 0 }
+		u.keep = &keeper{c: c, script: u.keeperScript}
+		err := u.attempt(ctx)
+		m.close(err)
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+		if src.again == nil || try == attempts {
+			return fmt.Errorf("connection lost: %w", err)
+		}
+		c.cfg.Logger.Debug("an upload begins again", "to", target, "err", err)
+		if src.from, err = src.again(); err != nil {
+			return fmt.Errorf("read the input again: %w", err)
+		}
+	}
+}
+
+func (u *upload) keeperScript() string {
+	return withVariables(uploadScript,
+		"target", plainPath(u.target), "what", u.what, "name", u.name, "mode", u.mode, "spool", u.keep.folder(), "way", u.keep.hello["way"],
+		"size", strconv.FormatInt(u.src.size, 10), "block", strconv.Itoa(blockSize))
+}
+
+func (u *upload) receiverScript() string {
+	return withVariables(receiveScript, "file", u.file)
+}
+
+func (u *upload) attempt(ctx context.Context) (err error) {
+	defer u.keep.close()
+	if err := u.keep.open(ctx); err != nil {
+		if errors.Is(err, errNoTube) {
+			return errNotHere
+		}
+		return err
+	}
+	hello := u.keep.hello
+	if hello["way"] == "none" || hello["way"] == "" {
+		return errNotHere
+	}
+	u.file, u.boot, u.gzip = joinPath(u.keep.folder(), u.name), hello["boot"], hello["gzip"] == "1"
+	defer func() {
+		if err != nil {
+			u.drop(ctx)
+		}
+	}()
+	if hello["same"] == "1" {
+		err = u.compare(ctx)
+	} else {
+		err = u.prepare(ctx, "make")
+	}
+	if err != nil {
+		return err
+	}
+	return u.send(ctx)
+}
+
+// send has all workers carry what the producer reads.
+func (u *upload) send(ctx context.Context) error {
+	stopped := u.start(ctx)
+	select {
+	case <-stopped:
+	case <-u.begun:
+	}
+	if !isDone(u.begun) && u.board.failure() == nil {
+		return u.unchanged(ctx)
+	}
+	u.c.crew(ctx, u.board, u.c.lanesFor(u.src.size), u.work)
+	return u.conclude(ctx, stopped)
+}
+
+// start starts the producer. What it gives is closed when that has returned.
+func (u *upload) start(ctx context.Context) <-chan struct{} {
+	stopped := make(chan struct{})
+	if !u.c.owned.goes(func() {
+		defer close(stopped)
+		if err := u.produce(ctx); err != nil {
+			u.board.fail(err)
+		}
+		u.board.end()
+	}) {
+		close(stopped)
+		u.board.fail(errClosed)
+	}
+	return stopped
+}
+
+func (u *upload) conclude(ctx context.Context, stopped <-chan struct{}) error {
+	if err := u.board.failure(); err != nil {
+		timer := time.NewTimer(inputGrace)
+		defer timer.Stop()
+		select {
+		case <-stopped:
+		case <-timer.C:
+		}
+		return err
+	}
+	<-stopped
+	return u.commit(ctx)
+}
+
+// commit has the guest look whether all is there, and put it into its place.
+func (u *upload) commit(ctx context.Context) error {
+	sum := hex.EncodeToString(u.sum.Sum(nil))
+	words := []any{"commit", u.total, sum}
+	for _, pid := range u.strays {
+		words = append(words, pid)
+	}
+	answer, err := u.keep.ask(ctx, words...)
+	switch {
+	case err != nil:
+		return err
+	case len(answer) == 1 && answer[0] == "done":
+		u.made = false
+		u.c.swept(u.file)
+		return nil
+	case len(answer) == 1 && answer[0] == "gone":
+		return errAgain
+	case len(answer) == 2 && answer[0] == "differs":
+		return fmt.Errorf("%w: SHA-256 there %s, here %s", errAgain, answer[1], sum)
+	}
+	return fmt.Errorf("the instance's script says %q", answer)
+}
+
+// drop removes what is on the way.
+func (u *upload) drop(ctx context.Context) {
+	if !u.made {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, dropLimit)
+	defer cancel()
+	words := []any{"drop"}
+	for _, pid := range u.strays {
+		words = append(words, pid)
+	}
+	if _, err := u.keep.ask(ctx, words...); err != nil {
+		u.c.cfg.Logger.Warn("a part of an upload is left for now", "file", u.file, "err", err)
+		return
+	}
+	u.c.swept(u.file)
+}
+
+// produce reads the source to its end.
+func (u *upload) produce(ctx context.Context) error {
+	for {
+		block := make([]byte, blockSize)
+		n, ended, err := fill(u.src.from, block)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			block = block[:n]
+			u.sum.Write(block)
+			if err := u.offer(ctx, block); err != nil {
+				return err
+			}
+			u.total += int64(n)
+		}
+		if ended || isDone(u.board.over) {
+			return nil
+		}
+	}
+}
+
+// offer puts a block up for sending, in pieces, once there is room.
+func (u *upload) offer(ctx context.Context, block []byte) error {
+	if same, err := u.same(ctx, block); same || err != nil {
+		u.board.meter.add(len(block))
+		return err
+	}
+	if !u.seeded && zero(block) { // the file has a hole there
+		u.board.meter.add(len(block))
+		return nil
+	}
+	if err := u.room(ctx); err != nil {
+		return err
+	}
+	size := u.pieceSize(len(block))
+	u.board.mu.Lock()
+	defer u.board.mu.Unlock()
+	for at := 0; at < len(block); at += size {
+		raw := block[at:min(at+size, len(block))]
+		u.ready = append(u.ready, &piece{off: u.total + int64(at), size: len(raw), raw: raw})
+		u.unsent += int64(len(raw))
+	}
+	u.board.change()
+	return nil
+}
+
+// pieceSize is smaller towards the end, so that all workers end together.
+func (u *upload) pieceSize(block int) int {
+	left := u.src.size - u.total
+	if u.src.size < 0 || left > 2*blockSize*int64(len(u.c.lanes)+1) {
+		return block
+	}
+	return min(block, max(pieceLeast, int(left)/(2*(len(u.c.lanes)+1))))
+}
+
+// room waits until little enough is unconfirmed.
+func (u *upload) room(ctx context.Context) error {
+	for {
+		u.board.mu.Lock()
+		full, changed := u.unsent >= unsent, u.board.changed
+		u.board.mu.Unlock()
+		if !full {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-u.board.over:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pop is board.fresh.
+func (u *upload) pop(*worker) *piece {
+	if len(u.ready) == 0 {
+		return nil
+	}
+	p := u.ready[0]
+	u.ready[0] = nil
+	u.ready = u.ready[1:]
+	return p
+}
+
+var zeros [4 << 10]byte
+
+func zero(b []byte) bool {
+	for len(b) > 0 {
+		n := min(len(b), len(zeros))
+		if !bytes.Equal(b[:n], zeros[:n]) {
+			return false
+		}
+		b = b[n:]
+	}
+	return true
+}
+
+// work is one session's part.
+func (u *upload) work(ctx context.Context, by carrier) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t, err := openTube(ctx, by.client, u.receiverScript())
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	hello, err := t.greeted()
+	if err != nil {
+		return err
+	}
+	if err := u.continues(hello); err != nil {
+		u.board.fail(err)
+		return nil
+	}
+	w := u.board.join(by.lane == nil)
+	stop := context.AfterFunc(ctx, func() {
+		if by.lane != nil && u.board.oldest(w) != nil {
+			by.lane.fail(errLate) // a write may wait for it
+		}
+	})
+	var hearing sync.WaitGroup
+	hearing.Go(func() { cancel(u.hear(t, w)) })
+	err = u.feed(ctx, t, w)
+	if cause := context.Cause(ctx); err != nil || ctx.Err() != nil {
+		err = errors.Join(err, cause)
+	}
+	stop()
+	if u.board.leave(w, err) {
+		u.stray(hello["pid"])
+		if by.lane != nil {
+			by.lane.fail(errLate)
+		}
+	}
+	t.close()
+	hearing.Wait()
+	return err
+}
+
+// continues tells whether the file is still what it was. After a reboot what
+// was confirmed may be missing; the hash will tell if it can't be sent again.
+func (u *upload) continues(hello map[string]string) error {
+	if hello["there"] != "1" || hello["boot"] != u.boot && u.src.again != nil {
+		return errAgain
+	}
+	return nil
+}
+
+func (u *upload) stray(pid string) {
+	if _, err := strconv.Atoi(pid); err != nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.strays = append(u.strays, pid)
+}
+
+// hear takes in what has been written.
+func (u *upload) hear(t *tube, w *worker) error {
+	for {
+		words, err := t.hear()
+		var refused *refusal
+		if errors.As(err, &refused) && strings.HasPrefix(refused.text, "gone ") {
+			u.board.fail(errAgain)
+		}
+		if err != nil {
+			return err
+		}
+		p := u.board.oldest(w)
+		if len(words) != 2 || words[0] != "ok" || p == nil || words[1] != strconv.FormatInt(p.off, 10) {
+			return &refusal{fmt.Sprintf("the instance's script says %q", words)}
+		}
+		if u.board.finished(w, p) {
+			u.board.mu.Lock()
+			u.unsent -= int64(p.size)
+			u.board.change()
+			u.board.mu.Unlock()
+		}
+	}
+}
+
+// feed sends pieces until there are no more.
+func (u *upload) feed(ctx context.Context, t *tube, w *worker) error {
+	pack := packer{off: !u.gzip}
+	for {
+		p := u.board.next(ctx, w)
+		if p == nil {
+			return nil
+		}
+		how, data := pack.pack(p.raw)
+		if err := t.say(how, p.off, len(data)); err != nil {
+			return err
+		}
+		if _, err := t.in.Write(data); err != nil {
+			return err
+		}
+	}
+}
+
+// packer compresses pieces where that pays.
+type packer struct {
+	off bool
+	buf bytes.Buffer
+	gz  *gzip.Writer
+}
+
+const sampleSize = 16 << 10
+
+// pays tells whether so much for so much is worth it.
+func pays(packed, raw int) bool { return packed < raw-raw/16 }
+
+// pack gives the piece as it is to be sent. The result is good until the next
+// call.
+func (k *packer) pack(raw []byte) (how string, data []byte) {
+	if k.off || !pays(k.squeeze(raw[:min(len(raw), sampleSize)]), min(len(raw), sampleSize)) {
+		return "plain", raw
+	}
+	if len(raw) > sampleSize && !pays(k.squeeze(raw), len(raw)) {
+		return "plain", raw
+	}
+	return "gzip", k.buf.Bytes()
+}
+
+func (k *packer) squeeze(raw []byte) int {
+	k.buf.Reset()
+	if k.gz == nil {
+		k.gz = gzip.NewWriter(&k.buf)
+	} else {
+		k.gz.Reset(&k.buf)
+	}
+	_, _ = k.gz.Write(raw) // a buffer takes all
+	_ = k.gz.Close()
+	return k.buf.Len()
+}
