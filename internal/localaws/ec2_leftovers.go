@@ -58,12 +58,14 @@ func (p *ec2Place) leftovers() []string {
 			add("nat gateway", id, g.state)
 		}
 	}
+	for id, t := range p.launchTemplates {
+		add("launch template", id, t.name)
+	}
 	for kind, ids := range map[string][]string{
 		"key pair":          slices.Collect(maps.Keys(p.keyPairs)),
 		"network interface": slices.Collect(maps.Keys(p.interfaces)),
 		"vpc endpoint":      slices.Collect(maps.Keys(p.endpoints)),
 		"elastic ip":        slices.Collect(maps.Keys(p.addresses)),
-		"launch template":   slices.Collect(maps.Keys(p.launchTemplates)),
 		"fleet":             slices.Collect(maps.Keys(p.fleets)),
 	} {
 		for _, id := range ids {
