@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,26 +22,29 @@ import (
 // hand them is the same, region:ami-id.
 const BuilderID = "mitchellh.amazonebs"
 
-// Artifact is the image that a build made.
+// Artifact is the image that a build made, in all its regions.
 type Artifact struct {
-	region string
-	image  string
+	images []regional // in the order of their regions' names
 	source string
 	data   map[string]any // the generated data, for post-processors
-	ec2    *ec2Calls
+}
+
+// A regional is the image in one region.
+type regional struct {
+	region, id string
+	api        *ec2Calls
 }
 
 var _ packersdk.Artifact = (*Artifact)(nil)
 
 func newArtifact(b *build, bag multistep.StateBag) *Artifact {
 	data, _ := bag.Get(stateGeneratedData).(map[string]any)
-	return &Artifact{
-		region: b.plan.region,
-		image:  b.image,
-		source: aws.ToString(b.plan.source.image.ImageId),
-		data:   data,
-		ec2:    &b.aws.ec2,
+	a := &Artifact{source: aws.ToString(b.plan.source.image.ImageId), data: data}
+	for _, p := range b.final {
+		a.images = append(a.images, regional{p.target.region, p.id, p.api})
 	}
+	slices.SortFunc(a.images, func(x, y regional) int { return strings.Compare(x.region, y.region) })
+	return a
 }
 
 // BuilderId is BuilderID; its spelling is Packer's.
@@ -49,28 +53,44 @@ func (a *Artifact) BuilderId() string { return BuilderID } //nolint:revive // na
 // Files is empty: the image is on AWS.
 func (a *Artifact) Files() []string { return nil }
 
-// Id is "region:ami-id"; its spelling is Packer's.
-func (a *Artifact) Id() string { return a.region + ":" + a.image } //nolint:revive // named by packersdk.Artifact
+// Id is "region:ami-id" of each region, with commas; its spelling is Packer's.
+func (a *Artifact) Id() string { return a.join(":", ",") } //nolint:revive // named by packersdk.Artifact
 
 // String is what Packer prints at the end, in the words of amazon-ebs: scripts read them.
 func (a *Artifact) String() string {
-	return fmt.Sprintf("AMIs were created:\n%s: %s\n", a.region, a.image)
+	return "AMIs were created:\n" + a.join(": ", "\n") + "\n"
 }
 
-// State gives the generated data, and the image's metadata for the HCP registry.
+func (a *Artifact) join(inside, between string) string {
+	parts := make([]string, len(a.images))
+	for i, image := range a.images {
+		parts[i] = image.region + inside + image.id
+	}
+	return strings.Join(parts, between)
+}
+
+// State gives the generated data, and the images' metadata for the HCP registry.
 func (a *Artifact) State(name string) any {
 	switch name {
 	case stateGeneratedData:
 		return a.data
 	case "atlas.artifact.metadata":
-		return map[string]string{"region." + a.region: a.image}
+		metadata := map[string]string{}
+		for _, image := range a.images {
+			metadata["region."+image.region] = image.id
+		}
+		return metadata
 	case registry.ArtifactStateURI:
-		return []*registry.Image{{
-			ImageID:        a.image,
-			ProviderName:   "aws",
-			ProviderRegion: a.region,
-			SourceImageID:  a.source,
-		}}
+		var list []*registry.Image
+		for _, image := range a.images {
+			list = append(list, &registry.Image{
+				ImageID:        image.id,
+				ProviderName:   "aws",
+				ProviderRegion: image.region,
+				SourceImageID:  a.source,
+			})
+		}
+		return list
 	}
 	return nil
 }
@@ -78,26 +98,29 @@ func (a *Artifact) State(name string) any {
 // destroyLimit bounds Destroy, which Packer gives no context.
 const destroyLimit = 2 * time.Minute
 
-// Destroy deregisters the image and deletes its snapshots.
+// Destroy deregisters the image in every region and deletes its snapshots.
 func (a *Artifact) Destroy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), destroyLimit)
 	defer cancel()
-	found, err := a.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{a.image}})
-	if err != nil && !strings.HasPrefix(awsclient.Code(err), "InvalidAMIID") {
-		return fmt.Errorf("destroy %s: %w", a.image, awsclient.Err(err))
-	}
-	if err != nil || len(found.Images) == 0 {
-		return errors.New("destroy " + a.image + ": it is gone already")
-	}
-	var snapshots []string
-	for _, device := range found.Images[0].BlockDeviceMappings {
-		if device.Ebs != nil && device.Ebs.SnapshotId != nil {
-			snapshots = append(snapshots, aws.ToString(device.Ebs.SnapshotId))
+	removals := make([]func() error, len(a.images))
+	for i, image := range a.images {
+		removals[i] = func() error {
+			if err := image.destroy(ctx); err != nil {
+				return fmt.Errorf("destroy %s in %s: %w", image.id, image.region, err)
+			}
+			return nil
 		}
 	}
-	err = removeImage(ctx, a.ec2, a.image, func() ([]string, error) { return snapshots, nil })
-	if err != nil {
-		return fmt.Errorf("destroy %s: %w", a.image, err)
+	return all(removals...)
+}
+
+func (r regional) destroy(ctx context.Context) error {
+	found, err := r.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{r.id}})
+	if err != nil && !strings.HasPrefix(awsclient.Code(err), "InvalidAMIID") {
+		return awsclient.Err(err)
 	}
-	return nil
+	if err != nil || len(found.Images) == 0 {
+		return errors.New("it is gone already")
+	}
+	return removeImage(ctx, r.api, r.id, func() ([]string, error) { return snapshotsOf(found.Images[0]), nil })
 }

@@ -44,31 +44,39 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
+	phases := new(phases)
+	ctx, watched := phases.watch(ctx, cfg)
 	build := &build{
 		config:  &b.config,
 		interp:  b.interp,
 		ui:      ui,
-		aws:     newClients(cfg),
+		aws:     newClients(watched),
 		id:      newBuildID(),
 		started: time.Now(),
+		phases:  phases,
 	}
 	bag := new(multistep.BasicStateBag)
 	bag.Put(stateBuild, build)
 	bag.Put(stateUI, ui)
 	bag.Put(stateHook, hook)
 
-	session := &stepSession{}
+	group, profile, machine, session := &stepEgressGroup{}, &stepProfile{}, &stepInstance{}, &stepSession{}
+	image := !b.config.SkipCreateAMI
 	steps := []multistep.Step{
 		&stepPlan{},
-		&stepEgressGroup{},
-		&stepProfile{},
-		&stepInstance{},
+		group,
+		profile,
+		multistep.If(b.config.spot(), &stepTemplate{}),
+		machine,
 		session,
 		&stepProvision{},
-		multistep.If(!b.config.SkipCreateAMI, &stepImage{session: session}),
+		multistep.If(image, &stepImage{session: session}),
+		multistep.If(image, &stepRelease{steps: []multistep.Step{group, profile, machine}}),
+		multistep.If(image, &stepDistribute{}),
 	}
 	newRunner(steps, &b.config, ui).Run(ctx, bag)
 	session.close() // also where -on-error=abort skipped the cleanup: a session never outlives its build
+	phases.tell(ui)
 	return b.verdict(ctx, bag)
 }
 
@@ -90,7 +98,7 @@ func conclude(bag multistep.StateBag, err error) multistep.StepAction {
 // may be cancelled. What it could not do is told and does not change the verdict.
 func undo(bag multistep.StateBag, limit time.Duration, remove func(context.Context, *build) error) {
 	b := buildOf(bag)
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(b.phases.with(context.Background()), limit)
 	defer cancel()
 	if err := remove(ctx, b); err != nil {
 		b.ui.Error("cleanup: " + err.Error())
@@ -98,27 +106,40 @@ func undo(bag multistep.StateBag, limit time.Duration, remove func(context.Conte
 }
 
 // verdict is what Packer is told. An image that is available is never lost: it
-// is the artifact even where the build was cancelled after it.
+// is the artifact even where the build was cancelled after it, and where the
+// build failed before the image was everything it should be, it is kept and told.
 func (b *Builder) verdict(ctx context.Context, bag multistep.StateBag) (packersdk.Artifact, error) {
 	build := buildOf(bag)
 	build.made.tell(build.ui)
 	err := errorOf(bag)
 	switch {
-	case build.image != "":
+	case build.final != nil:
 		if err != nil {
-			build.ui.Error(fmt.Sprintf("the build ended with %q after %s became available; the image is kept", err, build.image))
+			build.ui.Error(fmt.Sprintf("the build ended with %q after the image was whole; it is kept", err))
 		}
 		return newArtifact(build, bag), nil
 	case ctx.Err() != nil || has(bag, multistep.StateCancelled):
-		return nil, errors.Join(errors.New("the build was cancelled"), ignoreCancelled(err))
+		return nil, errors.Join(errors.New("the build was cancelled"), ignoreCancelled(err), build.kept())
 	case err != nil:
-		return nil, err
+		return nil, errors.Join(err, build.kept())
 	case has(bag, multistep.StateHalted):
 		return nil, errors.New("a step halted the build without saying why")
 	}
 	// Only skip_create_ami gets here. No artifact and no error is what Packer
 	// expects of a build that was not meant to make one.
 	return nil, nil
+}
+
+// kept tells what images a build leaves that failed after they were available.
+func (b *build) kept() error {
+	if len(b.images) == 0 {
+		return nil
+	}
+	var lines []string
+	for _, p := range b.images {
+		lines = append(lines, fmt.Sprintf("%s in %s, %q: "+deregister, p.id, p.target.region, p.target.name, p.target.region, p.id))
+	}
+	return errors.New("kept, because they are available; to remove them, run:\n  " + strings.Join(lines, "\n  "))
 }
 
 func ignoreCancelled(err error) error {

@@ -62,26 +62,35 @@ func TestConclude(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	boom := errors.New("image: boom")
+	const none, available, whole = 0, 1, 2
 	for name, test := range map[string]struct {
 		ended    bool // the build's context
-		image    string
+		image    int  // none, available, whole
 		err      error
 		state    string
 		artifact bool
 		want     string // in the error; "" for none
 	}{
-		"image":                        {false, "ami-1", nil, "", true, ""},
-		"image, then an error":         {false, "ami-1", boom, multistep.StateHalted, true, ""},
-		"image, then cancelled":        {true, "ami-1", nil, multistep.StateCancelled, true, ""},
-		"error":                        {false, "", boom, multistep.StateHalted, false, "image: boom"},
-		"halted without a word":        {false, "", nil, multistep.StateHalted, false, "without saying why"},
-		"cancelled":                    {true, "", context.Canceled, "", false, "the build was cancelled"},
-		"cancelled, and another error": {true, "", boom, multistep.StateCancelled, false, "image: boom"},
-		"nothing to make":              {false, "", nil, "", false, ""},
+		"image":                        {false, whole, nil, "", true, ""},
+		"image, then an error":         {false, whole, boom, multistep.StateHalted, true, ""},
+		"image, then cancelled":        {true, whole, nil, multistep.StateCancelled, true, ""},
+		"error":                        {false, none, boom, multistep.StateHalted, false, "image: boom"},
+		"halted without a word":        {false, none, nil, multistep.StateHalted, false, "without saying why"},
+		"cancelled":                    {true, none, context.Canceled, "", false, "the build was cancelled"},
+		"cancelled, and another error": {true, none, boom, multistep.StateCancelled, false, "image: boom"},
+		"available, then an error":     {false, available, boom, multistep.StateHalted, false, "kept, because"},
+		"available, then cancelled":    {true, available, context.Canceled, multistep.StateCancelled, false, "ami-1 in us-east-1"},
+		"nothing to make":              {false, none, nil, "", false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _, bag := testBag(t)
-			b.image = test.image
+			image := []*pending{{target: target{region: "us-east-1", name: "web"}, id: "ami-1"}}
+			if test.image != none {
+				b.images = image
+			}
+			if test.image == whole {
+				b.final = image
+			}
 			if test.err != nil {
 				bag.Put(stateError, test.err)
 			}
@@ -140,8 +149,8 @@ func TestLedgerTellsWhatIsLeft(t *testing.T) {
 
 func TestPollInterval(t *testing.T) {
 	for waited, want := range map[time.Duration]time.Duration{
-		0: 250 * time.Millisecond, time.Second: 250 * time.Millisecond, 5 * time.Second: time.Second,
-		10 * time.Second: 2 * time.Second, time.Hour: 2 * time.Second,
+		0: 250 * time.Millisecond, time.Second: 250 * time.Millisecond, 4 * time.Second: time.Second,
+		10 * time.Second: 2 * time.Second, time.Hour: 3 * time.Second,
 	} {
 		if got := pollInterval(waited); got != want {
 			t.Errorf("after %s: %s, want %s", waited, got, want)
@@ -221,9 +230,10 @@ func TestRetryProfile(t *testing.T) {
 }
 
 func TestArtifact(t *testing.T) {
-	a := &Artifact{region: "us-east-1", image: "ami-1", source: "ami-0", data: map[string]any{"SourceAMI": "ami-0"}}
+	images := []regional{{"eu-west-1", "ami-2", nil}, {"us-east-1", "ami-1", nil}}
+	a := &Artifact{images: images, source: "ami-0", data: map[string]any{"SourceAMI": "ami-0"}}
 	got := []any{a.BuilderId(), a.Id(), a.String(), a.Files(), a.State("nothing")}
-	want := []any{"mitchellh.amazonebs", "us-east-1:ami-1", "AMIs were created:\nus-east-1: ami-1\n", []string(nil), nil}
+	want := []any{"mitchellh.amazonebs", "eu-west-1:ami-2,us-east-1:ami-1", "AMIs were created:\neu-west-1: ami-2\nus-east-1: ami-1\n", []string(nil), nil}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -1,5 +1,5 @@
 //go:generate packer-sdc struct-markdown
-//go:generate packer-sdc mapstructure-to-hcl2 -type Config,AssumeRole,SourceAMIFilter,PolicyDocument,Statement,RootVolume,MetadataOptions
+//go:generate packer-sdc mapstructure-to-hcl2 -type Config,AssumeRole,SourceAMIFilter,PolicyDocument,Statement,RootVolume,MetadataOptions,SubnetFilter,VPCFilter,SecurityGroupFilter,BlockDevice,Placement,LicenseSpecification,LicenseRequest,VaultAWSEngine,FastLaunch,DeregistrationProtection,AWSPolling
 
 package amazonlinux
 
@@ -21,6 +21,10 @@ type Config struct {
 	AccessConfig        `mapstructure:",squash"`
 	SourceConfig        `mapstructure:",squash"`
 	RunConfig           `mapstructure:",squash"`
+	NetworkConfig       `mapstructure:",squash"`
+	SpotConfig          `mapstructure:",squash"`
+	DiskConfig          `mapstructure:",squash"`
+	ProfileConfig       `mapstructure:",squash"`
 	ImageConfig         `mapstructure:",squash"`
 	Comm                communicator.Config `mapstructure:",squash"`
 	Needless            `mapstructure:",squash"`
@@ -42,6 +46,7 @@ const (
 var lateTemplates = []string{
 	"ami_description",
 	"run_tags", "run_tag", "run_volume_tags", "run_volume_tag",
+	"spot_tags", "spot_tag", "fleet_tags", "fleet_tag",
 	"snapshot_tags", "snapshot_tag", "tags", "tag",
 }
 
@@ -69,7 +74,10 @@ func (c *Config) prepare(interp *interpolate.Context, raws ...any) error {
 
 func (c *Config) setDefaults() {
 	c.RunConfig.setDefaults()
+	c.SpotConfig.setDefaults()
+	c.ProfileConfig.setDefaults()
 	c.ImageConfig.setDefaults()
+	c.ForceDeregister = c.ForceDeregister || c.PackerForce
 	if c.Comm.Type == "" {
 		c.Comm.Type = communicatorSSM
 	}
@@ -85,9 +93,14 @@ func (c *Config) check(r *report, interp *interpolate.Context) {
 	c.AccessConfig.check(r)
 	c.SourceConfig.check(r)
 	c.RunConfig.check(r)
+	c.NetworkConfig.check(r)
+	c.SpotConfig.check(r)
+	c.DiskConfig.check(r)
+	c.ProfileConfig.check(r)
+	c.checkTypes(r)
 	c.userData = c.readUserData(r)
 	c.ImageConfig.check(r)
-	c.checkArchitecture(r)
+	c.checkDistribution(r)
 	c.checkTags(r)
 	// What is needless is asked before the SDK fills its options with defaults.
 	checkNeedless(r, c.needlessHere())

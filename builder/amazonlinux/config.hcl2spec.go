@@ -8,6 +8,31 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// FlatAWSPolling is an auto-generated flat version of AWSPolling.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatAWSPolling struct {
+	DelaySeconds *int `mapstructure:"delay_seconds" cty:"delay_seconds" hcl:"delay_seconds"`
+	MaxAttempts  *int `mapstructure:"max_attempts" cty:"max_attempts" hcl:"max_attempts"`
+}
+
+// FlatMapstructure returns a new FlatAWSPolling.
+// FlatAWSPolling is an auto-generated flat version of AWSPolling.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*AWSPolling) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatAWSPolling)
+}
+
+// HCL2Spec returns the hcl spec of a AWSPolling.
+// This spec is used by HCL to read the fields of AWSPolling.
+// The decoded values from this spec will then be applied to a FlatAWSPolling.
+func (*FlatAWSPolling) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"delay_seconds": &hcldec.AttrSpec{Name: "delay_seconds", Type: cty.Number, Required: false},
+		"max_attempts":  &hcldec.AttrSpec{Name: "max_attempts", Type: cty.Number, Required: false},
+	}
+	return s
+}
+
 // FlatAssumeRole is an auto-generated flat version of AssumeRole.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatAssumeRole struct {
@@ -45,125 +70,227 @@ func (*FlatAssumeRole) HCL2Spec() map[string]hcldec.Spec {
 	return s
 }
 
+// FlatBlockDevice is an auto-generated flat version of BlockDevice.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatBlockDevice struct {
+	DeviceName          *string `mapstructure:"device_name" cty:"device_name" hcl:"device_name"`
+	DeleteOnTermination *bool   `mapstructure:"delete_on_termination" cty:"delete_on_termination" hcl:"delete_on_termination"`
+	Encrypted           *bool   `mapstructure:"encrypted" cty:"encrypted" hcl:"encrypted"`
+	IOPS                *int    `mapstructure:"iops" cty:"iops" hcl:"iops"`
+	KMSKeyID            *string `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
+	NoDevice            *bool   `mapstructure:"no_device" cty:"no_device" hcl:"no_device"`
+	SnapshotID          *string `mapstructure:"snapshot_id" cty:"snapshot_id" hcl:"snapshot_id"`
+	Throughput          *int    `mapstructure:"throughput" cty:"throughput" hcl:"throughput"`
+	VirtualName         *string `mapstructure:"virtual_name" cty:"virtual_name" hcl:"virtual_name"`
+	VolumeType          *string `mapstructure:"volume_type" cty:"volume_type" hcl:"volume_type"`
+	VolumeSize          *int    `mapstructure:"volume_size" cty:"volume_size" hcl:"volume_size"`
+}
+
+// FlatMapstructure returns a new FlatBlockDevice.
+// FlatBlockDevice is an auto-generated flat version of BlockDevice.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*BlockDevice) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatBlockDevice)
+}
+
+// HCL2Spec returns the hcl spec of a BlockDevice.
+// This spec is used by HCL to read the fields of BlockDevice.
+// The decoded values from this spec will then be applied to a FlatBlockDevice.
+func (*FlatBlockDevice) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"device_name":           &hcldec.AttrSpec{Name: "device_name", Type: cty.String, Required: false},
+		"delete_on_termination": &hcldec.AttrSpec{Name: "delete_on_termination", Type: cty.Bool, Required: false},
+		"encrypted":             &hcldec.AttrSpec{Name: "encrypted", Type: cty.Bool, Required: false},
+		"iops":                  &hcldec.AttrSpec{Name: "iops", Type: cty.Number, Required: false},
+		"kms_key_id":            &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
+		"no_device":             &hcldec.AttrSpec{Name: "no_device", Type: cty.Bool, Required: false},
+		"snapshot_id":           &hcldec.AttrSpec{Name: "snapshot_id", Type: cty.String, Required: false},
+		"throughput":            &hcldec.AttrSpec{Name: "throughput", Type: cty.Number, Required: false},
+		"virtual_name":          &hcldec.AttrSpec{Name: "virtual_name", Type: cty.String, Required: false},
+		"volume_type":           &hcldec.AttrSpec{Name: "volume_type", Type: cty.String, Required: false},
+		"volume_size":           &hcldec.AttrSpec{Name: "volume_size", Type: cty.Number, Required: false},
+	}
+	return s
+}
+
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
-	PackerBuildName                           *string               `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
-	PackerBuilderType                         *string               `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
-	PackerCoreVersion                         *string               `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
-	PackerDebug                               *bool                 `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
-	PackerForce                               *bool                 `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
-	PackerOnError                             *string               `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
-	PackerUserVars                            map[string]string     `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
-	PackerSensitiveVars                       []string              `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
-	Region                                    *string               `mapstructure:"region" cty:"region" hcl:"region"`
-	Profile                                   *string               `mapstructure:"profile" cty:"profile" hcl:"profile"`
-	AccessKey                                 *string               `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
-	SecretKey                                 *string               `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
-	Token                                     *string               `mapstructure:"token" cty:"token" hcl:"token"`
-	SharedCredentialsFile                     *string               `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
-	AssumeRole                                *FlatAssumeRole       `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
-	MaxRetries                                *int                  `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
-	Release                                   *string               `mapstructure:"release" cty:"release" hcl:"release"`
-	Kernel                                    *string               `mapstructure:"kernel" cty:"kernel" hcl:"kernel"`
-	Architecture                              *string               `mapstructure:"architecture" cty:"architecture" hcl:"architecture"`
-	SourceAMI                                 *string               `mapstructure:"source_ami" cty:"source_ami" hcl:"source_ami"`
-	SourceAMIFilter                           *FlatSourceAMIFilter  `mapstructure:"source_ami_filter" cty:"source_ami_filter" hcl:"source_ami_filter"`
-	SourceAMIParameter                        *string               `mapstructure:"source_ami_parameter" cty:"source_ami_parameter" hcl:"source_ami_parameter"`
-	InstanceType                              *string               `mapstructure:"instance_type" cty:"instance_type" hcl:"instance_type"`
-	VPCID                                     *string               `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
-	SubnetID                                  *string               `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
-	SecurityGroupID                           *string               `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
-	SecurityGroupIDs                          []string              `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
-	AssociatePublicIPAddress                  *bool                 `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
-	IAMInstanceProfile                        *string               `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
-	SkipProfileValidation                     *bool                 `mapstructure:"skip_profile_validation" cty:"skip_profile_validation" hcl:"skip_profile_validation"`
-	TemporaryIAMInstanceProfilePolicyDocument *FlatPolicyDocument   `mapstructure:"temporary_iam_instance_profile_policy_document" cty:"temporary_iam_instance_profile_policy_document" hcl:"temporary_iam_instance_profile_policy_document"`
-	UserData                                  *string               `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
-	UserDataFile                              *string               `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
-	RootVolume                                *FlatRootVolume       `mapstructure:"root_volume" cty:"root_volume" hcl:"root_volume"`
-	MetadataOptions                           *FlatMetadataOptions  `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
-	ShutdownBehavior                          *string               `mapstructure:"shutdown_behavior" cty:"shutdown_behavior" hcl:"shutdown_behavior"`
-	InstanceTTL                               *string               `mapstructure:"instance_ttl" cty:"instance_ttl" hcl:"instance_ttl"`
-	SSMTimeout                                *string               `mapstructure:"ssm_timeout" cty:"ssm_timeout" hcl:"ssm_timeout"`
-	RunTags                                   map[string]string     `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
-	RunTag                                    []config.FlatKeyValue `mapstructure:"run_tag" cty:"run_tag" hcl:"run_tag"`
-	RunVolumeTags                             map[string]string     `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
-	RunVolumeTag                              []config.FlatKeyValue `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
-	AMIName                                   *string               `mapstructure:"ami_name" required:"true" cty:"ami_name" hcl:"ami_name"`
-	AMIDescription                            *string               `mapstructure:"ami_description" cty:"ami_description" hcl:"ami_description"`
-	Tags                                      map[string]string     `mapstructure:"tags" cty:"tags" hcl:"tags"`
-	Tag                                       []config.FlatKeyValue `mapstructure:"tag" cty:"tag" hcl:"tag"`
-	SnapshotTags                              map[string]string     `mapstructure:"snapshot_tags" cty:"snapshot_tags" hcl:"snapshot_tags"`
-	SnapshotTag                               []config.FlatKeyValue `mapstructure:"snapshot_tag" cty:"snapshot_tag" hcl:"snapshot_tag"`
-	SkipCreateAMI                             *bool                 `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
-	Type                                      *string               `mapstructure:"communicator" cty:"communicator" hcl:"communicator"`
-	PauseBeforeConnect                        *string               `mapstructure:"pause_before_connecting" cty:"pause_before_connecting" hcl:"pause_before_connecting"`
-	SSHHost                                   *string               `mapstructure:"ssh_host" cty:"ssh_host" hcl:"ssh_host"`
-	SSHPort                                   *int                  `mapstructure:"ssh_port" cty:"ssh_port" hcl:"ssh_port"`
-	SSHUsername                               *string               `mapstructure:"ssh_username" cty:"ssh_username" hcl:"ssh_username"`
-	SSHPassword                               *string               `mapstructure:"ssh_password" cty:"ssh_password" hcl:"ssh_password"`
-	SSHKeyPairName                            *string               `mapstructure:"ssh_keypair_name" undocumented:"true" cty:"ssh_keypair_name" hcl:"ssh_keypair_name"`
-	SSHTemporaryKeyPairName                   *string               `mapstructure:"temporary_key_pair_name" undocumented:"true" cty:"temporary_key_pair_name" hcl:"temporary_key_pair_name"`
-	SSHTemporaryKeyPairType                   *string               `mapstructure:"temporary_key_pair_type" cty:"temporary_key_pair_type" hcl:"temporary_key_pair_type"`
-	SSHTemporaryKeyPairBits                   *int                  `mapstructure:"temporary_key_pair_bits" cty:"temporary_key_pair_bits" hcl:"temporary_key_pair_bits"`
-	SSHCiphers                                []string              `mapstructure:"ssh_ciphers" cty:"ssh_ciphers" hcl:"ssh_ciphers"`
-	SSHClearAuthorizedKeys                    *bool                 `mapstructure:"ssh_clear_authorized_keys" cty:"ssh_clear_authorized_keys" hcl:"ssh_clear_authorized_keys"`
-	SSHKEXAlgos                               []string              `mapstructure:"ssh_key_exchange_algorithms" cty:"ssh_key_exchange_algorithms" hcl:"ssh_key_exchange_algorithms"`
-	SSHPrivateKeyFile                         *string               `mapstructure:"ssh_private_key_file" undocumented:"true" cty:"ssh_private_key_file" hcl:"ssh_private_key_file"`
-	SSHCertificateFile                        *string               `mapstructure:"ssh_certificate_file" cty:"ssh_certificate_file" hcl:"ssh_certificate_file"`
-	SSHPty                                    *bool                 `mapstructure:"ssh_pty" cty:"ssh_pty" hcl:"ssh_pty"`
-	SSHTimeout                                *string               `mapstructure:"ssh_timeout" cty:"ssh_timeout" hcl:"ssh_timeout"`
-	SSHWaitTimeout                            *string               `mapstructure:"ssh_wait_timeout" undocumented:"true" cty:"ssh_wait_timeout" hcl:"ssh_wait_timeout"`
-	SSHAgentAuth                              *bool                 `mapstructure:"ssh_agent_auth" undocumented:"true" cty:"ssh_agent_auth" hcl:"ssh_agent_auth"`
-	SSHDisableAgentForwarding                 *bool                 `mapstructure:"ssh_disable_agent_forwarding" cty:"ssh_disable_agent_forwarding" hcl:"ssh_disable_agent_forwarding"`
-	SSHHandshakeAttempts                      *int                  `mapstructure:"ssh_handshake_attempts" cty:"ssh_handshake_attempts" hcl:"ssh_handshake_attempts"`
-	SSHBastionHost                            *string               `mapstructure:"ssh_bastion_host" cty:"ssh_bastion_host" hcl:"ssh_bastion_host"`
-	SSHBastionPort                            *int                  `mapstructure:"ssh_bastion_port" cty:"ssh_bastion_port" hcl:"ssh_bastion_port"`
-	SSHBastionAgentAuth                       *bool                 `mapstructure:"ssh_bastion_agent_auth" cty:"ssh_bastion_agent_auth" hcl:"ssh_bastion_agent_auth"`
-	SSHBastionUsername                        *string               `mapstructure:"ssh_bastion_username" cty:"ssh_bastion_username" hcl:"ssh_bastion_username"`
-	SSHBastionPassword                        *string               `mapstructure:"ssh_bastion_password" cty:"ssh_bastion_password" hcl:"ssh_bastion_password"`
-	SSHBastionInteractive                     *bool                 `mapstructure:"ssh_bastion_interactive" cty:"ssh_bastion_interactive" hcl:"ssh_bastion_interactive"`
-	SSHBastionPrivateKeyFile                  *string               `mapstructure:"ssh_bastion_private_key_file" cty:"ssh_bastion_private_key_file" hcl:"ssh_bastion_private_key_file"`
-	SSHBastionCertificateFile                 *string               `mapstructure:"ssh_bastion_certificate_file" cty:"ssh_bastion_certificate_file" hcl:"ssh_bastion_certificate_file"`
-	SSHFileTransferMethod                     *string               `mapstructure:"ssh_file_transfer_method" cty:"ssh_file_transfer_method" hcl:"ssh_file_transfer_method"`
-	SSHProxyHost                              *string               `mapstructure:"ssh_proxy_host" cty:"ssh_proxy_host" hcl:"ssh_proxy_host"`
-	SSHProxyPort                              *int                  `mapstructure:"ssh_proxy_port" cty:"ssh_proxy_port" hcl:"ssh_proxy_port"`
-	SSHProxyUsername                          *string               `mapstructure:"ssh_proxy_username" cty:"ssh_proxy_username" hcl:"ssh_proxy_username"`
-	SSHProxyPassword                          *string               `mapstructure:"ssh_proxy_password" cty:"ssh_proxy_password" hcl:"ssh_proxy_password"`
-	SSHKeepAliveInterval                      *string               `mapstructure:"ssh_keep_alive_interval" cty:"ssh_keep_alive_interval" hcl:"ssh_keep_alive_interval"`
-	SSHReadWriteTimeout                       *string               `mapstructure:"ssh_read_write_timeout" cty:"ssh_read_write_timeout" hcl:"ssh_read_write_timeout"`
-	SSHRemoteTunnels                          []string              `mapstructure:"ssh_remote_tunnels" cty:"ssh_remote_tunnels" hcl:"ssh_remote_tunnels"`
-	SSHLocalTunnels                           []string              `mapstructure:"ssh_local_tunnels" cty:"ssh_local_tunnels" hcl:"ssh_local_tunnels"`
-	SSHPublicKey                              []byte                `mapstructure:"ssh_public_key" undocumented:"true" cty:"ssh_public_key" hcl:"ssh_public_key"`
-	SSHPrivateKey                             []byte                `mapstructure:"ssh_private_key" undocumented:"true" cty:"ssh_private_key" hcl:"ssh_private_key"`
-	WinRMUser                                 *string               `mapstructure:"winrm_username" cty:"winrm_username" hcl:"winrm_username"`
-	WinRMPassword                             *string               `mapstructure:"winrm_password" cty:"winrm_password" hcl:"winrm_password"`
-	WinRMHost                                 *string               `mapstructure:"winrm_host" cty:"winrm_host" hcl:"winrm_host"`
-	WinRMNoProxy                              *bool                 `mapstructure:"winrm_no_proxy" cty:"winrm_no_proxy" hcl:"winrm_no_proxy"`
-	WinRMPort                                 *int                  `mapstructure:"winrm_port" cty:"winrm_port" hcl:"winrm_port"`
-	WinRMTimeout                              *string               `mapstructure:"winrm_timeout" cty:"winrm_timeout" hcl:"winrm_timeout"`
-	WinRMUseSSL                               *bool                 `mapstructure:"winrm_use_ssl" cty:"winrm_use_ssl" hcl:"winrm_use_ssl"`
-	WinRMInsecure                             *bool                 `mapstructure:"winrm_insecure" cty:"winrm_insecure" hcl:"winrm_insecure"`
-	WinRMUseNTLM                              *bool                 `mapstructure:"winrm_use_ntlm" cty:"winrm_use_ntlm" hcl:"winrm_use_ntlm"`
-	SSHInterface                              *string               `mapstructure:"ssh_interface" undocumented:"true" cty:"ssh_interface" hcl:"ssh_interface"`
-	PauseBeforeSSM                            *string               `mapstructure:"pause_before_ssm" undocumented:"true" cty:"pause_before_ssm" hcl:"pause_before_ssm"`
-	SessionManagerPort                        *string               `mapstructure:"session_manager_port" undocumented:"true" cty:"session_manager_port" hcl:"session_manager_port"`
-	TemporarySecurityGroupSourceCIDRs         []string              `mapstructure:"temporary_security_group_source_cidrs" undocumented:"true" cty:"temporary_security_group_source_cidrs" hcl:"temporary_security_group_source_cidrs"`
-	TemporarySecurityGroupSourcePublicIP      *string               `mapstructure:"temporary_security_group_source_public_ip" undocumented:"true" cty:"temporary_security_group_source_public_ip" hcl:"temporary_security_group_source_public_ip"`
-	ENASupport                                *string               `mapstructure:"ena_support" undocumented:"true" cty:"ena_support" hcl:"ena_support"`
-	SRIOVSupport                              *string               `mapstructure:"sriov_support" undocumented:"true" cty:"sriov_support" hcl:"sriov_support"`
-	AMIVirtualizationType                     *string               `mapstructure:"ami_virtualization_type" undocumented:"true" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
-	AMIProductCodes                           []string              `mapstructure:"ami_product_codes" undocumented:"true" cty:"ami_product_codes" hcl:"ami_product_codes"`
-	EBSOptimized                              *string               `mapstructure:"ebs_optimized" undocumented:"true" cty:"ebs_optimized" hcl:"ebs_optimized"`
-	EnableT2Unlimited                         *string               `mapstructure:"enable_t2_unlimited" undocumented:"true" cty:"enable_t2_unlimited" hcl:"enable_t2_unlimited"`
-	EnableNitroEnclave                        *string               `mapstructure:"enable_nitro_enclave" undocumented:"true" cty:"enable_nitro_enclave" hcl:"enable_nitro_enclave"`
-	BlockDurationMinutes                      *string               `mapstructure:"block_duration_minutes" undocumented:"true" cty:"block_duration_minutes" hcl:"block_duration_minutes"`
-	SpotPriceAutoProduct                      *string               `mapstructure:"spot_price_auto_product" undocumented:"true" cty:"spot_price_auto_product" hcl:"spot_price_auto_product"`
-	WindowsPasswordTimeout                    *string               `mapstructure:"windows_password_timeout" undocumented:"true" cty:"windows_password_timeout" hcl:"windows_password_timeout"`
-	NoEphemeral                               *string               `mapstructure:"no_ephemeral" undocumented:"true" cty:"no_ephemeral" hcl:"no_ephemeral"`
-	InsecureSkipTLSVerify                     *string               `mapstructure:"insecure_skip_tls_verify" undocumented:"true" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
-	MFACode                                   *string               `mapstructure:"mfa_code" undocumented:"true" cty:"mfa_code" hcl:"mfa_code"`
+	PackerBuildName                                *string                       `mapstructure:"packer_build_name" cty:"packer_build_name" hcl:"packer_build_name"`
+	PackerBuilderType                              *string                       `mapstructure:"packer_builder_type" cty:"packer_builder_type" hcl:"packer_builder_type"`
+	PackerCoreVersion                              *string                       `mapstructure:"packer_core_version" cty:"packer_core_version" hcl:"packer_core_version"`
+	PackerDebug                                    *bool                         `mapstructure:"packer_debug" cty:"packer_debug" hcl:"packer_debug"`
+	PackerForce                                    *bool                         `mapstructure:"packer_force" cty:"packer_force" hcl:"packer_force"`
+	PackerOnError                                  *string                       `mapstructure:"packer_on_error" cty:"packer_on_error" hcl:"packer_on_error"`
+	PackerUserVars                                 map[string]string             `mapstructure:"packer_user_variables" cty:"packer_user_variables" hcl:"packer_user_variables"`
+	PackerSensitiveVars                            []string                      `mapstructure:"packer_sensitive_variables" cty:"packer_sensitive_variables" hcl:"packer_sensitive_variables"`
+	Region                                         *string                       `mapstructure:"region" cty:"region" hcl:"region"`
+	Profile                                        *string                       `mapstructure:"profile" cty:"profile" hcl:"profile"`
+	AccessKey                                      *string                       `mapstructure:"access_key" cty:"access_key" hcl:"access_key"`
+	SecretKey                                      *string                       `mapstructure:"secret_key" cty:"secret_key" hcl:"secret_key"`
+	Token                                          *string                       `mapstructure:"token" cty:"token" hcl:"token"`
+	SharedCredentialsFile                          *string                       `mapstructure:"shared_credentials_file" cty:"shared_credentials_file" hcl:"shared_credentials_file"`
+	AssumeRole                                     *FlatAssumeRole               `mapstructure:"assume_role" cty:"assume_role" hcl:"assume_role"`
+	MaxRetries                                     *int                          `mapstructure:"max_retries" cty:"max_retries" hcl:"max_retries"`
+	CustomEndpointEC2                              *string                       `mapstructure:"custom_endpoint_ec2" cty:"custom_endpoint_ec2" hcl:"custom_endpoint_ec2"`
+	UseDualstackEndpoint                           *bool                         `mapstructure:"use_dualstack_endpoint" cty:"use_dualstack_endpoint" hcl:"use_dualstack_endpoint"`
+	UseFIPSEndpoint                                *bool                         `mapstructure:"use_fips_endpoint" cty:"use_fips_endpoint" hcl:"use_fips_endpoint"`
+	DecodeAuthorizationMessages                    *bool                         `mapstructure:"decode_authorization_messages" cty:"decode_authorization_messages" hcl:"decode_authorization_messages"`
+	SkipCredentialValidation                       *bool                         `mapstructure:"skip_credential_validation" cty:"skip_credential_validation" hcl:"skip_credential_validation"`
+	SkipMetadataAPICheck                           *bool                         `mapstructure:"skip_metadata_api_check" cty:"skip_metadata_api_check" hcl:"skip_metadata_api_check"`
+	Release                                        *string                       `mapstructure:"release" cty:"release" hcl:"release"`
+	Kernel                                         *string                       `mapstructure:"kernel" cty:"kernel" hcl:"kernel"`
+	Architecture                                   *string                       `mapstructure:"architecture" cty:"architecture" hcl:"architecture"`
+	SourceAMI                                      *string                       `mapstructure:"source_ami" cty:"source_ami" hcl:"source_ami"`
+	SourceAMIFilter                                *FlatSourceAMIFilter          `mapstructure:"source_ami_filter" cty:"source_ami_filter" hcl:"source_ami_filter"`
+	SourceAMIParameter                             *string                       `mapstructure:"source_ami_parameter" cty:"source_ami_parameter" hcl:"source_ami_parameter"`
+	InstanceType                                   *string                       `mapstructure:"instance_type" cty:"instance_type" hcl:"instance_type"`
+	InstanceTypes                                  []string                      `mapstructure:"instance_types" cty:"instance_types" hcl:"instance_types"`
+	UserData                                       *string                       `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
+	UserDataFile                                   *string                       `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
+	MetadataOptions                                *FlatMetadataOptions          `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
+	ShutdownBehavior                               *string                       `mapstructure:"shutdown_behavior" cty:"shutdown_behavior" hcl:"shutdown_behavior"`
+	DisableStopInstance                            *bool                         `mapstructure:"disable_stop_instance" cty:"disable_stop_instance" hcl:"disable_stop_instance"`
+	Placement                                      *FlatPlacement                `mapstructure:"placement" cty:"placement" hcl:"placement"`
+	Tenancy                                        *string                       `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
+	CapacityReservationPreference                  *string                       `mapstructure:"capacity_reservation_preference" cty:"capacity_reservation_preference" hcl:"capacity_reservation_preference"`
+	CapacityReservationID                          *string                       `mapstructure:"capacity_reservation_id" cty:"capacity_reservation_id" hcl:"capacity_reservation_id"`
+	CapacityReservationGroupARN                    *string                       `mapstructure:"capacity_reservation_group_arn" cty:"capacity_reservation_group_arn" hcl:"capacity_reservation_group_arn"`
+	EnableUnlimitedCredits                         *bool                         `mapstructure:"enable_unlimited_credits" cty:"enable_unlimited_credits" hcl:"enable_unlimited_credits"`
+	InstanceTTL                                    *string                       `mapstructure:"instance_ttl" cty:"instance_ttl" hcl:"instance_ttl"`
+	SSMTimeout                                     *string                       `mapstructure:"ssm_timeout" cty:"ssm_timeout" hcl:"ssm_timeout"`
+	RunTags                                        map[string]string             `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
+	RunTag                                         []config.FlatKeyValue         `mapstructure:"run_tag" cty:"run_tag" hcl:"run_tag"`
+	RunVolumeTags                                  map[string]string             `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
+	RunVolumeTag                                   []config.FlatKeyValue         `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
+	VPCID                                          *string                       `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
+	VPCFilter                                      *FlatVPCFilter                `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
+	SubnetID                                       *string                       `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
+	SubnetIDs                                      []string                      `mapstructure:"subnet_ids" cty:"subnet_ids" hcl:"subnet_ids"`
+	SubnetFilter                                   *FlatSubnetFilter             `mapstructure:"subnet_filter" cty:"subnet_filter" hcl:"subnet_filter"`
+	AvailabilityZone                               *string                       `mapstructure:"availability_zone" cty:"availability_zone" hcl:"availability_zone"`
+	SecurityGroupID                                *string                       `mapstructure:"security_group_id" cty:"security_group_id" hcl:"security_group_id"`
+	SecurityGroupIDs                               []string                      `mapstructure:"security_group_ids" cty:"security_group_ids" hcl:"security_group_ids"`
+	SecurityGroupFilter                            *FlatSecurityGroupFilter      `mapstructure:"security_group_filter" cty:"security_group_filter" hcl:"security_group_filter"`
+	AssociatePublicIPAddress                       *bool                         `mapstructure:"associate_public_ip_address" cty:"associate_public_ip_address" hcl:"associate_public_ip_address"`
+	SpotInstanceTypes                              []string                      `mapstructure:"spot_instance_types" cty:"spot_instance_types" hcl:"spot_instance_types"`
+	SpotPrice                                      *string                       `mapstructure:"spot_price" cty:"spot_price" hcl:"spot_price"`
+	SpotAllocationStrategy                         *string                       `mapstructure:"spot_allocation_strategy" cty:"spot_allocation_strategy" hcl:"spot_allocation_strategy"`
+	SpotOnly                                       *bool                         `mapstructure:"spot_only" cty:"spot_only" hcl:"spot_only"`
+	SpotTags                                       map[string]string             `mapstructure:"spot_tags" cty:"spot_tags" hcl:"spot_tags"`
+	SpotTag                                        []config.FlatKeyValue         `mapstructure:"spot_tag" cty:"spot_tag" hcl:"spot_tag"`
+	FleetTags                                      map[string]string             `mapstructure:"fleet_tags" cty:"fleet_tags" hcl:"fleet_tags"`
+	FleetTag                                       []config.FlatKeyValue         `mapstructure:"fleet_tag" cty:"fleet_tag" hcl:"fleet_tag"`
+	RootVolume                                     *FlatRootVolume               `mapstructure:"root_volume" cty:"root_volume" hcl:"root_volume"`
+	LaunchMappings                                 []FlatBlockDevice             `mapstructure:"launch_block_device_mappings" cty:"launch_block_device_mappings" hcl:"launch_block_device_mappings"`
+	IAMMode                                        *string                       `mapstructure:"iam_mode" cty:"iam_mode" hcl:"iam_mode"`
+	IAMInstanceProfile                             *string                       `mapstructure:"iam_instance_profile" cty:"iam_instance_profile" hcl:"iam_instance_profile"`
+	SharedIAMInstanceProfile                       *string                       `mapstructure:"shared_iam_instance_profile" cty:"shared_iam_instance_profile" hcl:"shared_iam_instance_profile"`
+	SkipProfileValidation                          *bool                         `mapstructure:"skip_profile_validation" cty:"skip_profile_validation" hcl:"skip_profile_validation"`
+	TemporaryIAMInstanceProfilePolicyDocument      *FlatPolicyDocument           `mapstructure:"temporary_iam_instance_profile_policy_document" cty:"temporary_iam_instance_profile_policy_document" hcl:"temporary_iam_instance_profile_policy_document"`
+	TemporaryIAMInstanceProfilePolicyARNs          []string                      `mapstructure:"temporary_iam_instance_profile_policy_arns" cty:"temporary_iam_instance_profile_policy_arns" hcl:"temporary_iam_instance_profile_policy_arns"`
+	TemporaryIAMInstanceProfilePermissionsBoundary *string                       `mapstructure:"temporary_iam_instance_profile_permissions_boundary" cty:"temporary_iam_instance_profile_permissions_boundary" hcl:"temporary_iam_instance_profile_permissions_boundary"`
+	TemporaryIAMInstanceProfilePath                *string                       `mapstructure:"temporary_iam_instance_profile_path" cty:"temporary_iam_instance_profile_path" hcl:"temporary_iam_instance_profile_path"`
+	AMIName                                        *string                       `mapstructure:"ami_name" required:"true" cty:"ami_name" hcl:"ami_name"`
+	AMIDescription                                 *string                       `mapstructure:"ami_description" cty:"ami_description" hcl:"ami_description"`
+	Tags                                           map[string]string             `mapstructure:"tags" cty:"tags" hcl:"tags"`
+	Tag                                            []config.FlatKeyValue         `mapstructure:"tag" cty:"tag" hcl:"tag"`
+	SnapshotTags                                   map[string]string             `mapstructure:"snapshot_tags" cty:"snapshot_tags" hcl:"snapshot_tags"`
+	SnapshotTag                                    []config.FlatKeyValue         `mapstructure:"snapshot_tag" cty:"snapshot_tag" hcl:"snapshot_tag"`
+	SkipAMIRunTags                                 *bool                         `mapstructure:"skip_ami_run_tags" cty:"skip_ami_run_tags" hcl:"skip_ami_run_tags"`
+	SkipCreateAMI                                  *bool                         `mapstructure:"skip_create_ami" cty:"skip_create_ami" hcl:"skip_create_ami"`
+	AMIMappings                                    []FlatBlockDevice             `mapstructure:"ami_block_device_mappings" cty:"ami_block_device_mappings" hcl:"ami_block_device_mappings"`
+	IMDSSupport                                    *string                       `mapstructure:"imds_support" cty:"imds_support" hcl:"imds_support"`
+	BootMode                                       *string                       `mapstructure:"boot_mode" cty:"boot_mode" hcl:"boot_mode"`
+	EncryptBoot                                    *bool                         `mapstructure:"encrypt_boot" cty:"encrypt_boot" hcl:"encrypt_boot"`
+	KMSKeyID                                       *string                       `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
+	RegionKMSKeyIDs                                map[string]string             `mapstructure:"region_kms_key_ids" cty:"region_kms_key_ids" hcl:"region_kms_key_ids"`
+	AMIRegions                                     []string                      `mapstructure:"ami_regions" cty:"ami_regions" hcl:"ami_regions"`
+	SkipRegionValidation                           *bool                         `mapstructure:"skip_region_validation" cty:"skip_region_validation" hcl:"skip_region_validation"`
+	SkipSaveBuildRegion                            *bool                         `mapstructure:"skip_save_build_region" cty:"skip_save_build_region" hcl:"skip_save_build_region"`
+	SnapshotCopyDurationMinutes                    *int64                        `mapstructure:"snapshot_copy_duration_minutes" cty:"snapshot_copy_duration_minutes" hcl:"snapshot_copy_duration_minutes"`
+	ForceDeregister                                *bool                         `mapstructure:"force_deregister" cty:"force_deregister" hcl:"force_deregister"`
+	ForceDeleteSnapshot                            *bool                         `mapstructure:"force_delete_snapshot" cty:"force_delete_snapshot" hcl:"force_delete_snapshot"`
+	AMIUsers                                       []string                      `mapstructure:"ami_users" cty:"ami_users" hcl:"ami_users"`
+	AMIGroups                                      []string                      `mapstructure:"ami_groups" cty:"ami_groups" hcl:"ami_groups"`
+	AMIOrgARNs                                     []string                      `mapstructure:"ami_org_arns" cty:"ami_org_arns" hcl:"ami_org_arns"`
+	AMIOUARNs                                      []string                      `mapstructure:"ami_ou_arns" cty:"ami_ou_arns" hcl:"ami_ou_arns"`
+	SnapshotUsers                                  []string                      `mapstructure:"snapshot_users" cty:"snapshot_users" hcl:"snapshot_users"`
+	DeprecateAt                                    *string                       `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
+	DeprecateAfter                                 *string                       `mapstructure:"deprecate_after" cty:"deprecate_after" hcl:"deprecate_after"`
+	DeregistrationProtection                       *FlatDeregistrationProtection `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
+	AWSPolling                                     *FlatAWSPolling               `mapstructure:"aws_polling" cty:"aws_polling" hcl:"aws_polling"`
+	Type                                           *string                       `mapstructure:"communicator" cty:"communicator" hcl:"communicator"`
+	PauseBeforeConnect                             *string                       `mapstructure:"pause_before_connecting" cty:"pause_before_connecting" hcl:"pause_before_connecting"`
+	SSHHost                                        *string                       `mapstructure:"ssh_host" cty:"ssh_host" hcl:"ssh_host"`
+	SSHPort                                        *int                          `mapstructure:"ssh_port" cty:"ssh_port" hcl:"ssh_port"`
+	SSHUsername                                    *string                       `mapstructure:"ssh_username" cty:"ssh_username" hcl:"ssh_username"`
+	SSHPassword                                    *string                       `mapstructure:"ssh_password" cty:"ssh_password" hcl:"ssh_password"`
+	SSHKeyPairName                                 *string                       `mapstructure:"ssh_keypair_name" undocumented:"true" cty:"ssh_keypair_name" hcl:"ssh_keypair_name"`
+	SSHTemporaryKeyPairName                        *string                       `mapstructure:"temporary_key_pair_name" undocumented:"true" cty:"temporary_key_pair_name" hcl:"temporary_key_pair_name"`
+	SSHTemporaryKeyPairType                        *string                       `mapstructure:"temporary_key_pair_type" cty:"temporary_key_pair_type" hcl:"temporary_key_pair_type"`
+	SSHTemporaryKeyPairBits                        *int                          `mapstructure:"temporary_key_pair_bits" cty:"temporary_key_pair_bits" hcl:"temporary_key_pair_bits"`
+	SSHCiphers                                     []string                      `mapstructure:"ssh_ciphers" cty:"ssh_ciphers" hcl:"ssh_ciphers"`
+	SSHClearAuthorizedKeys                         *bool                         `mapstructure:"ssh_clear_authorized_keys" cty:"ssh_clear_authorized_keys" hcl:"ssh_clear_authorized_keys"`
+	SSHKEXAlgos                                    []string                      `mapstructure:"ssh_key_exchange_algorithms" cty:"ssh_key_exchange_algorithms" hcl:"ssh_key_exchange_algorithms"`
+	SSHPrivateKeyFile                              *string                       `mapstructure:"ssh_private_key_file" undocumented:"true" cty:"ssh_private_key_file" hcl:"ssh_private_key_file"`
+	SSHCertificateFile                             *string                       `mapstructure:"ssh_certificate_file" cty:"ssh_certificate_file" hcl:"ssh_certificate_file"`
+	SSHPty                                         *bool                         `mapstructure:"ssh_pty" cty:"ssh_pty" hcl:"ssh_pty"`
+	SSHTimeout                                     *string                       `mapstructure:"ssh_timeout" cty:"ssh_timeout" hcl:"ssh_timeout"`
+	SSHWaitTimeout                                 *string                       `mapstructure:"ssh_wait_timeout" undocumented:"true" cty:"ssh_wait_timeout" hcl:"ssh_wait_timeout"`
+	SSHAgentAuth                                   *bool                         `mapstructure:"ssh_agent_auth" undocumented:"true" cty:"ssh_agent_auth" hcl:"ssh_agent_auth"`
+	SSHDisableAgentForwarding                      *bool                         `mapstructure:"ssh_disable_agent_forwarding" cty:"ssh_disable_agent_forwarding" hcl:"ssh_disable_agent_forwarding"`
+	SSHHandshakeAttempts                           *int                          `mapstructure:"ssh_handshake_attempts" cty:"ssh_handshake_attempts" hcl:"ssh_handshake_attempts"`
+	SSHBastionHost                                 *string                       `mapstructure:"ssh_bastion_host" cty:"ssh_bastion_host" hcl:"ssh_bastion_host"`
+	SSHBastionPort                                 *int                          `mapstructure:"ssh_bastion_port" cty:"ssh_bastion_port" hcl:"ssh_bastion_port"`
+	SSHBastionAgentAuth                            *bool                         `mapstructure:"ssh_bastion_agent_auth" cty:"ssh_bastion_agent_auth" hcl:"ssh_bastion_agent_auth"`
+	SSHBastionUsername                             *string                       `mapstructure:"ssh_bastion_username" cty:"ssh_bastion_username" hcl:"ssh_bastion_username"`
+	SSHBastionPassword                             *string                       `mapstructure:"ssh_bastion_password" cty:"ssh_bastion_password" hcl:"ssh_bastion_password"`
+	SSHBastionInteractive                          *bool                         `mapstructure:"ssh_bastion_interactive" cty:"ssh_bastion_interactive" hcl:"ssh_bastion_interactive"`
+	SSHBastionPrivateKeyFile                       *string                       `mapstructure:"ssh_bastion_private_key_file" cty:"ssh_bastion_private_key_file" hcl:"ssh_bastion_private_key_file"`
+	SSHBastionCertificateFile                      *string                       `mapstructure:"ssh_bastion_certificate_file" cty:"ssh_bastion_certificate_file" hcl:"ssh_bastion_certificate_file"`
+	SSHFileTransferMethod                          *string                       `mapstructure:"ssh_file_transfer_method" cty:"ssh_file_transfer_method" hcl:"ssh_file_transfer_method"`
+	SSHProxyHost                                   *string                       `mapstructure:"ssh_proxy_host" cty:"ssh_proxy_host" hcl:"ssh_proxy_host"`
+	SSHProxyPort                                   *int                          `mapstructure:"ssh_proxy_port" cty:"ssh_proxy_port" hcl:"ssh_proxy_port"`
+	SSHProxyUsername                               *string                       `mapstructure:"ssh_proxy_username" cty:"ssh_proxy_username" hcl:"ssh_proxy_username"`
+	SSHProxyPassword                               *string                       `mapstructure:"ssh_proxy_password" cty:"ssh_proxy_password" hcl:"ssh_proxy_password"`
+	SSHKeepAliveInterval                           *string                       `mapstructure:"ssh_keep_alive_interval" cty:"ssh_keep_alive_interval" hcl:"ssh_keep_alive_interval"`
+	SSHReadWriteTimeout                            *string                       `mapstructure:"ssh_read_write_timeout" cty:"ssh_read_write_timeout" hcl:"ssh_read_write_timeout"`
+	SSHRemoteTunnels                               []string                      `mapstructure:"ssh_remote_tunnels" cty:"ssh_remote_tunnels" hcl:"ssh_remote_tunnels"`
+	SSHLocalTunnels                                []string                      `mapstructure:"ssh_local_tunnels" cty:"ssh_local_tunnels" hcl:"ssh_local_tunnels"`
+	SSHPublicKey                                   []byte                        `mapstructure:"ssh_public_key" undocumented:"true" cty:"ssh_public_key" hcl:"ssh_public_key"`
+	SSHPrivateKey                                  []byte                        `mapstructure:"ssh_private_key" undocumented:"true" cty:"ssh_private_key" hcl:"ssh_private_key"`
+	WinRMUser                                      *string                       `mapstructure:"winrm_username" cty:"winrm_username" hcl:"winrm_username"`
+	WinRMPassword                                  *string                       `mapstructure:"winrm_password" cty:"winrm_password" hcl:"winrm_password"`
+	WinRMHost                                      *string                       `mapstructure:"winrm_host" cty:"winrm_host" hcl:"winrm_host"`
+	WinRMNoProxy                                   *bool                         `mapstructure:"winrm_no_proxy" cty:"winrm_no_proxy" hcl:"winrm_no_proxy"`
+	WinRMPort                                      *int                          `mapstructure:"winrm_port" cty:"winrm_port" hcl:"winrm_port"`
+	WinRMTimeout                                   *string                       `mapstructure:"winrm_timeout" cty:"winrm_timeout" hcl:"winrm_timeout"`
+	WinRMUseSSL                                    *bool                         `mapstructure:"winrm_use_ssl" cty:"winrm_use_ssl" hcl:"winrm_use_ssl"`
+	WinRMInsecure                                  *bool                         `mapstructure:"winrm_insecure" cty:"winrm_insecure" hcl:"winrm_insecure"`
+	WinRMUseNTLM                                   *bool                         `mapstructure:"winrm_use_ntlm" cty:"winrm_use_ntlm" hcl:"winrm_use_ntlm"`
+	SSHInterface                                   *string                       `mapstructure:"ssh_interface" undocumented:"true" cty:"ssh_interface" hcl:"ssh_interface"`
+	PauseBeforeSSM                                 *string                       `mapstructure:"pause_before_ssm" undocumented:"true" cty:"pause_before_ssm" hcl:"pause_before_ssm"`
+	SessionManagerPort                             *string                       `mapstructure:"session_manager_port" undocumented:"true" cty:"session_manager_port" hcl:"session_manager_port"`
+	TemporarySecurityGroupSourceCIDRs              []string                      `mapstructure:"temporary_security_group_source_cidrs" undocumented:"true" cty:"temporary_security_group_source_cidrs" hcl:"temporary_security_group_source_cidrs"`
+	TemporarySecurityGroupSourcePublicIP           *string                       `mapstructure:"temporary_security_group_source_public_ip" undocumented:"true" cty:"temporary_security_group_source_public_ip" hcl:"temporary_security_group_source_public_ip"`
+	ENASupport                                     *string                       `mapstructure:"ena_support" undocumented:"true" cty:"ena_support" hcl:"ena_support"`
+	SRIOVSupport                                   *string                       `mapstructure:"sriov_support" undocumented:"true" cty:"sriov_support" hcl:"sriov_support"`
+	AMIVirtualizationType                          *string                       `mapstructure:"ami_virtualization_type" undocumented:"true" cty:"ami_virtualization_type" hcl:"ami_virtualization_type"`
+	AMIProductCodes                                []string                      `mapstructure:"ami_product_codes" undocumented:"true" cty:"ami_product_codes" hcl:"ami_product_codes"`
+	EBSOptimized                                   *string                       `mapstructure:"ebs_optimized" undocumented:"true" cty:"ebs_optimized" hcl:"ebs_optimized"`
+	EnableT2Unlimited                              *string                       `mapstructure:"enable_t2_unlimited" undocumented:"true" cty:"enable_t2_unlimited" hcl:"enable_t2_unlimited"`
+	EnableNitroEnclave                             *string                       `mapstructure:"enable_nitro_enclave" undocumented:"true" cty:"enable_nitro_enclave" hcl:"enable_nitro_enclave"`
+	BlockDurationMinutes                           *string                       `mapstructure:"block_duration_minutes" undocumented:"true" cty:"block_duration_minutes" hcl:"block_duration_minutes"`
+	SpotPriceAutoProduct                           *string                       `mapstructure:"spot_price_auto_product" undocumented:"true" cty:"spot_price_auto_product" hcl:"spot_price_auto_product"`
+	WindowsPasswordTimeout                         *string                       `mapstructure:"windows_password_timeout" undocumented:"true" cty:"windows_password_timeout" hcl:"windows_password_timeout"`
+	NoEphemeral                                    *string                       `mapstructure:"no_ephemeral" undocumented:"true" cty:"no_ephemeral" hcl:"no_ephemeral"`
+	InsecureSkipTLSVerify                          *string                       `mapstructure:"insecure_skip_tls_verify" undocumented:"true" cty:"insecure_skip_tls_verify" hcl:"insecure_skip_tls_verify"`
+	MFACode                                        *string                       `mapstructure:"mfa_code" undocumented:"true" cty:"mfa_code" hcl:"mfa_code"`
+	SnapshotGroups                                 []string                      `mapstructure:"snapshot_groups" undocumented:"true" cty:"snapshot_groups" hcl:"snapshot_groups"`
+	LicenseSpecifications                          []FlatLicenseSpecification    `mapstructure:"license_specifications" undocumented:"true" cty:"license_specifications" hcl:"license_specifications"`
+	VaultAWSEngine                                 *FlatVaultAWSEngine           `mapstructure:"vault_aws_engine" undocumented:"true" cty:"vault_aws_engine" hcl:"vault_aws_engine"`
+	FastLaunch                                     *FlatFastLaunch               `mapstructure:"fast_launch" undocumented:"true" cty:"fast_launch" hcl:"fast_launch"`
 }
 
 // FlatMapstructure returns a new FlatConfig.
@@ -178,122 +305,285 @@ func (*Config) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec }
 // The decoded values from this spec will then be applied to a FlatConfig.
 func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"packer_build_name":           &hcldec.AttrSpec{Name: "packer_build_name", Type: cty.String, Required: false},
-		"packer_builder_type":         &hcldec.AttrSpec{Name: "packer_builder_type", Type: cty.String, Required: false},
-		"packer_core_version":         &hcldec.AttrSpec{Name: "packer_core_version", Type: cty.String, Required: false},
-		"packer_debug":                &hcldec.AttrSpec{Name: "packer_debug", Type: cty.Bool, Required: false},
-		"packer_force":                &hcldec.AttrSpec{Name: "packer_force", Type: cty.Bool, Required: false},
-		"packer_on_error":             &hcldec.AttrSpec{Name: "packer_on_error", Type: cty.String, Required: false},
-		"packer_user_variables":       &hcldec.AttrSpec{Name: "packer_user_variables", Type: cty.Map(cty.String), Required: false},
-		"packer_sensitive_variables":  &hcldec.AttrSpec{Name: "packer_sensitive_variables", Type: cty.List(cty.String), Required: false},
-		"region":                      &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
-		"profile":                     &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
-		"access_key":                  &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
-		"secret_key":                  &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
-		"token":                       &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
-		"shared_credentials_file":     &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
-		"assume_role":                 &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*FlatAssumeRole)(nil).HCL2Spec())},
-		"max_retries":                 &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
-		"release":                     &hcldec.AttrSpec{Name: "release", Type: cty.String, Required: false},
-		"kernel":                      &hcldec.AttrSpec{Name: "kernel", Type: cty.String, Required: false},
-		"architecture":                &hcldec.AttrSpec{Name: "architecture", Type: cty.String, Required: false},
-		"source_ami":                  &hcldec.AttrSpec{Name: "source_ami", Type: cty.String, Required: false},
-		"source_ami_filter":           &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*FlatSourceAMIFilter)(nil).HCL2Spec())},
-		"source_ami_parameter":        &hcldec.AttrSpec{Name: "source_ami_parameter", Type: cty.String, Required: false},
-		"instance_type":               &hcldec.AttrSpec{Name: "instance_type", Type: cty.String, Required: false},
-		"vpc_id":                      &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
-		"subnet_id":                   &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
-		"security_group_id":           &hcldec.AttrSpec{Name: "security_group_id", Type: cty.String, Required: false},
-		"security_group_ids":          &hcldec.AttrSpec{Name: "security_group_ids", Type: cty.List(cty.String), Required: false},
-		"associate_public_ip_address": &hcldec.AttrSpec{Name: "associate_public_ip_address", Type: cty.Bool, Required: false},
-		"iam_instance_profile":        &hcldec.AttrSpec{Name: "iam_instance_profile", Type: cty.String, Required: false},
-		"skip_profile_validation":     &hcldec.AttrSpec{Name: "skip_profile_validation", Type: cty.Bool, Required: false},
-		"temporary_iam_instance_profile_policy_document": &hcldec.BlockSpec{TypeName: "temporary_iam_instance_profile_policy_document", Nested: hcldec.ObjectSpec((*FlatPolicyDocument)(nil).HCL2Spec())},
-		"user_data":                             &hcldec.AttrSpec{Name: "user_data", Type: cty.String, Required: false},
-		"user_data_file":                        &hcldec.AttrSpec{Name: "user_data_file", Type: cty.String, Required: false},
-		"root_volume":                           &hcldec.BlockSpec{TypeName: "root_volume", Nested: hcldec.ObjectSpec((*FlatRootVolume)(nil).HCL2Spec())},
-		"metadata_options":                      &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
-		"shutdown_behavior":                     &hcldec.AttrSpec{Name: "shutdown_behavior", Type: cty.String, Required: false},
-		"instance_ttl":                          &hcldec.AttrSpec{Name: "instance_ttl", Type: cty.String, Required: false},
-		"ssm_timeout":                           &hcldec.AttrSpec{Name: "ssm_timeout", Type: cty.String, Required: false},
-		"run_tags":                              &hcldec.AttrSpec{Name: "run_tags", Type: cty.Map(cty.String), Required: false},
-		"run_tag":                               &hcldec.BlockListSpec{TypeName: "run_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
-		"run_volume_tags":                       &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
-		"run_volume_tag":                        &hcldec.BlockListSpec{TypeName: "run_volume_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
-		"ami_name":                              &hcldec.AttrSpec{Name: "ami_name", Type: cty.String, Required: false},
-		"ami_description":                       &hcldec.AttrSpec{Name: "ami_description", Type: cty.String, Required: false},
-		"tags":                                  &hcldec.AttrSpec{Name: "tags", Type: cty.Map(cty.String), Required: false},
-		"tag":                                   &hcldec.BlockListSpec{TypeName: "tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
-		"snapshot_tags":                         &hcldec.AttrSpec{Name: "snapshot_tags", Type: cty.Map(cty.String), Required: false},
-		"snapshot_tag":                          &hcldec.BlockListSpec{TypeName: "snapshot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
-		"skip_create_ami":                       &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
-		"communicator":                          &hcldec.AttrSpec{Name: "communicator", Type: cty.String, Required: false},
-		"pause_before_connecting":               &hcldec.AttrSpec{Name: "pause_before_connecting", Type: cty.String, Required: false},
-		"ssh_host":                              &hcldec.AttrSpec{Name: "ssh_host", Type: cty.String, Required: false},
-		"ssh_port":                              &hcldec.AttrSpec{Name: "ssh_port", Type: cty.Number, Required: false},
-		"ssh_username":                          &hcldec.AttrSpec{Name: "ssh_username", Type: cty.String, Required: false},
-		"ssh_password":                          &hcldec.AttrSpec{Name: "ssh_password", Type: cty.String, Required: false},
-		"ssh_keypair_name":                      &hcldec.AttrSpec{Name: "ssh_keypair_name", Type: cty.String, Required: false},
-		"temporary_key_pair_name":               &hcldec.AttrSpec{Name: "temporary_key_pair_name", Type: cty.String, Required: false},
-		"temporary_key_pair_type":               &hcldec.AttrSpec{Name: "temporary_key_pair_type", Type: cty.String, Required: false},
-		"temporary_key_pair_bits":               &hcldec.AttrSpec{Name: "temporary_key_pair_bits", Type: cty.Number, Required: false},
-		"ssh_ciphers":                           &hcldec.AttrSpec{Name: "ssh_ciphers", Type: cty.List(cty.String), Required: false},
-		"ssh_clear_authorized_keys":             &hcldec.AttrSpec{Name: "ssh_clear_authorized_keys", Type: cty.Bool, Required: false},
-		"ssh_key_exchange_algorithms":           &hcldec.AttrSpec{Name: "ssh_key_exchange_algorithms", Type: cty.List(cty.String), Required: false},
-		"ssh_private_key_file":                  &hcldec.AttrSpec{Name: "ssh_private_key_file", Type: cty.String, Required: false},
-		"ssh_certificate_file":                  &hcldec.AttrSpec{Name: "ssh_certificate_file", Type: cty.String, Required: false},
-		"ssh_pty":                               &hcldec.AttrSpec{Name: "ssh_pty", Type: cty.Bool, Required: false},
-		"ssh_timeout":                           &hcldec.AttrSpec{Name: "ssh_timeout", Type: cty.String, Required: false},
-		"ssh_wait_timeout":                      &hcldec.AttrSpec{Name: "ssh_wait_timeout", Type: cty.String, Required: false},
-		"ssh_agent_auth":                        &hcldec.AttrSpec{Name: "ssh_agent_auth", Type: cty.Bool, Required: false},
-		"ssh_disable_agent_forwarding":          &hcldec.AttrSpec{Name: "ssh_disable_agent_forwarding", Type: cty.Bool, Required: false},
-		"ssh_handshake_attempts":                &hcldec.AttrSpec{Name: "ssh_handshake_attempts", Type: cty.Number, Required: false},
-		"ssh_bastion_host":                      &hcldec.AttrSpec{Name: "ssh_bastion_host", Type: cty.String, Required: false},
-		"ssh_bastion_port":                      &hcldec.AttrSpec{Name: "ssh_bastion_port", Type: cty.Number, Required: false},
-		"ssh_bastion_agent_auth":                &hcldec.AttrSpec{Name: "ssh_bastion_agent_auth", Type: cty.Bool, Required: false},
-		"ssh_bastion_username":                  &hcldec.AttrSpec{Name: "ssh_bastion_username", Type: cty.String, Required: false},
-		"ssh_bastion_password":                  &hcldec.AttrSpec{Name: "ssh_bastion_password", Type: cty.String, Required: false},
-		"ssh_bastion_interactive":               &hcldec.AttrSpec{Name: "ssh_bastion_interactive", Type: cty.Bool, Required: false},
-		"ssh_bastion_private_key_file":          &hcldec.AttrSpec{Name: "ssh_bastion_private_key_file", Type: cty.String, Required: false},
-		"ssh_bastion_certificate_file":          &hcldec.AttrSpec{Name: "ssh_bastion_certificate_file", Type: cty.String, Required: false},
-		"ssh_file_transfer_method":              &hcldec.AttrSpec{Name: "ssh_file_transfer_method", Type: cty.String, Required: false},
-		"ssh_proxy_host":                        &hcldec.AttrSpec{Name: "ssh_proxy_host", Type: cty.String, Required: false},
-		"ssh_proxy_port":                        &hcldec.AttrSpec{Name: "ssh_proxy_port", Type: cty.Number, Required: false},
-		"ssh_proxy_username":                    &hcldec.AttrSpec{Name: "ssh_proxy_username", Type: cty.String, Required: false},
-		"ssh_proxy_password":                    &hcldec.AttrSpec{Name: "ssh_proxy_password", Type: cty.String, Required: false},
-		"ssh_keep_alive_interval":               &hcldec.AttrSpec{Name: "ssh_keep_alive_interval", Type: cty.String, Required: false},
-		"ssh_read_write_timeout":                &hcldec.AttrSpec{Name: "ssh_read_write_timeout", Type: cty.String, Required: false},
-		"ssh_remote_tunnels":                    &hcldec.AttrSpec{Name: "ssh_remote_tunnels", Type: cty.List(cty.String), Required: false},
-		"ssh_local_tunnels":                     &hcldec.AttrSpec{Name: "ssh_local_tunnels", Type: cty.List(cty.String), Required: false},
-		"ssh_public_key":                        &hcldec.AttrSpec{Name: "ssh_public_key", Type: cty.List(cty.Number), Required: false},
-		"ssh_private_key":                       &hcldec.AttrSpec{Name: "ssh_private_key", Type: cty.List(cty.Number), Required: false},
-		"winrm_username":                        &hcldec.AttrSpec{Name: "winrm_username", Type: cty.String, Required: false},
-		"winrm_password":                        &hcldec.AttrSpec{Name: "winrm_password", Type: cty.String, Required: false},
-		"winrm_host":                            &hcldec.AttrSpec{Name: "winrm_host", Type: cty.String, Required: false},
-		"winrm_no_proxy":                        &hcldec.AttrSpec{Name: "winrm_no_proxy", Type: cty.Bool, Required: false},
-		"winrm_port":                            &hcldec.AttrSpec{Name: "winrm_port", Type: cty.Number, Required: false},
-		"winrm_timeout":                         &hcldec.AttrSpec{Name: "winrm_timeout", Type: cty.String, Required: false},
-		"winrm_use_ssl":                         &hcldec.AttrSpec{Name: "winrm_use_ssl", Type: cty.Bool, Required: false},
-		"winrm_insecure":                        &hcldec.AttrSpec{Name: "winrm_insecure", Type: cty.Bool, Required: false},
-		"winrm_use_ntlm":                        &hcldec.AttrSpec{Name: "winrm_use_ntlm", Type: cty.Bool, Required: false},
-		"ssh_interface":                         &hcldec.AttrSpec{Name: "ssh_interface", Type: cty.String, Required: false},
-		"pause_before_ssm":                      &hcldec.AttrSpec{Name: "pause_before_ssm", Type: cty.String, Required: false},
-		"session_manager_port":                  &hcldec.AttrSpec{Name: "session_manager_port", Type: cty.String, Required: false},
-		"temporary_security_group_source_cidrs": &hcldec.AttrSpec{Name: "temporary_security_group_source_cidrs", Type: cty.List(cty.String), Required: false},
-		"temporary_security_group_source_public_ip": &hcldec.AttrSpec{Name: "temporary_security_group_source_public_ip", Type: cty.String, Required: false},
-		"ena_support":              &hcldec.AttrSpec{Name: "ena_support", Type: cty.String, Required: false},
-		"sriov_support":            &hcldec.AttrSpec{Name: "sriov_support", Type: cty.String, Required: false},
-		"ami_virtualization_type":  &hcldec.AttrSpec{Name: "ami_virtualization_type", Type: cty.String, Required: false},
-		"ami_product_codes":        &hcldec.AttrSpec{Name: "ami_product_codes", Type: cty.List(cty.String), Required: false},
-		"ebs_optimized":            &hcldec.AttrSpec{Name: "ebs_optimized", Type: cty.String, Required: false},
-		"enable_t2_unlimited":      &hcldec.AttrSpec{Name: "enable_t2_unlimited", Type: cty.String, Required: false},
-		"enable_nitro_enclave":     &hcldec.AttrSpec{Name: "enable_nitro_enclave", Type: cty.String, Required: false},
-		"block_duration_minutes":   &hcldec.AttrSpec{Name: "block_duration_minutes", Type: cty.String, Required: false},
-		"spot_price_auto_product":  &hcldec.AttrSpec{Name: "spot_price_auto_product", Type: cty.String, Required: false},
-		"windows_password_timeout": &hcldec.AttrSpec{Name: "windows_password_timeout", Type: cty.String, Required: false},
-		"no_ephemeral":             &hcldec.AttrSpec{Name: "no_ephemeral", Type: cty.String, Required: false},
-		"insecure_skip_tls_verify": &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.String, Required: false},
-		"mfa_code":                 &hcldec.AttrSpec{Name: "mfa_code", Type: cty.String, Required: false},
+		"packer_build_name":               &hcldec.AttrSpec{Name: "packer_build_name", Type: cty.String, Required: false},
+		"packer_builder_type":             &hcldec.AttrSpec{Name: "packer_builder_type", Type: cty.String, Required: false},
+		"packer_core_version":             &hcldec.AttrSpec{Name: "packer_core_version", Type: cty.String, Required: false},
+		"packer_debug":                    &hcldec.AttrSpec{Name: "packer_debug", Type: cty.Bool, Required: false},
+		"packer_force":                    &hcldec.AttrSpec{Name: "packer_force", Type: cty.Bool, Required: false},
+		"packer_on_error":                 &hcldec.AttrSpec{Name: "packer_on_error", Type: cty.String, Required: false},
+		"packer_user_variables":           &hcldec.AttrSpec{Name: "packer_user_variables", Type: cty.Map(cty.String), Required: false},
+		"packer_sensitive_variables":      &hcldec.AttrSpec{Name: "packer_sensitive_variables", Type: cty.List(cty.String), Required: false},
+		"region":                          &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"profile":                         &hcldec.AttrSpec{Name: "profile", Type: cty.String, Required: false},
+		"access_key":                      &hcldec.AttrSpec{Name: "access_key", Type: cty.String, Required: false},
+		"secret_key":                      &hcldec.AttrSpec{Name: "secret_key", Type: cty.String, Required: false},
+		"token":                           &hcldec.AttrSpec{Name: "token", Type: cty.String, Required: false},
+		"shared_credentials_file":         &hcldec.AttrSpec{Name: "shared_credentials_file", Type: cty.String, Required: false},
+		"assume_role":                     &hcldec.BlockSpec{TypeName: "assume_role", Nested: hcldec.ObjectSpec((*FlatAssumeRole)(nil).HCL2Spec())},
+		"max_retries":                     &hcldec.AttrSpec{Name: "max_retries", Type: cty.Number, Required: false},
+		"custom_endpoint_ec2":             &hcldec.AttrSpec{Name: "custom_endpoint_ec2", Type: cty.String, Required: false},
+		"use_dualstack_endpoint":          &hcldec.AttrSpec{Name: "use_dualstack_endpoint", Type: cty.Bool, Required: false},
+		"use_fips_endpoint":               &hcldec.AttrSpec{Name: "use_fips_endpoint", Type: cty.Bool, Required: false},
+		"decode_authorization_messages":   &hcldec.AttrSpec{Name: "decode_authorization_messages", Type: cty.Bool, Required: false},
+		"skip_credential_validation":      &hcldec.AttrSpec{Name: "skip_credential_validation", Type: cty.Bool, Required: false},
+		"skip_metadata_api_check":         &hcldec.AttrSpec{Name: "skip_metadata_api_check", Type: cty.Bool, Required: false},
+		"release":                         &hcldec.AttrSpec{Name: "release", Type: cty.String, Required: false},
+		"kernel":                          &hcldec.AttrSpec{Name: "kernel", Type: cty.String, Required: false},
+		"architecture":                    &hcldec.AttrSpec{Name: "architecture", Type: cty.String, Required: false},
+		"source_ami":                      &hcldec.AttrSpec{Name: "source_ami", Type: cty.String, Required: false},
+		"source_ami_filter":               &hcldec.BlockSpec{TypeName: "source_ami_filter", Nested: hcldec.ObjectSpec((*FlatSourceAMIFilter)(nil).HCL2Spec())},
+		"source_ami_parameter":            &hcldec.AttrSpec{Name: "source_ami_parameter", Type: cty.String, Required: false},
+		"instance_type":                   &hcldec.AttrSpec{Name: "instance_type", Type: cty.String, Required: false},
+		"instance_types":                  &hcldec.AttrSpec{Name: "instance_types", Type: cty.List(cty.String), Required: false},
+		"user_data":                       &hcldec.AttrSpec{Name: "user_data", Type: cty.String, Required: false},
+		"user_data_file":                  &hcldec.AttrSpec{Name: "user_data_file", Type: cty.String, Required: false},
+		"metadata_options":                &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
+		"shutdown_behavior":               &hcldec.AttrSpec{Name: "shutdown_behavior", Type: cty.String, Required: false},
+		"disable_stop_instance":           &hcldec.AttrSpec{Name: "disable_stop_instance", Type: cty.Bool, Required: false},
+		"placement":                       &hcldec.BlockSpec{TypeName: "placement", Nested: hcldec.ObjectSpec((*FlatPlacement)(nil).HCL2Spec())},
+		"tenancy":                         &hcldec.AttrSpec{Name: "tenancy", Type: cty.String, Required: false},
+		"capacity_reservation_preference": &hcldec.AttrSpec{Name: "capacity_reservation_preference", Type: cty.String, Required: false},
+		"capacity_reservation_id":         &hcldec.AttrSpec{Name: "capacity_reservation_id", Type: cty.String, Required: false},
+		"capacity_reservation_group_arn":  &hcldec.AttrSpec{Name: "capacity_reservation_group_arn", Type: cty.String, Required: false},
+		"enable_unlimited_credits":        &hcldec.AttrSpec{Name: "enable_unlimited_credits", Type: cty.Bool, Required: false},
+		"instance_ttl":                    &hcldec.AttrSpec{Name: "instance_ttl", Type: cty.String, Required: false},
+		"ssm_timeout":                     &hcldec.AttrSpec{Name: "ssm_timeout", Type: cty.String, Required: false},
+		"run_tags":                        &hcldec.AttrSpec{Name: "run_tags", Type: cty.Map(cty.String), Required: false},
+		"run_tag":                         &hcldec.BlockListSpec{TypeName: "run_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"run_volume_tags":                 &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
+		"run_volume_tag":                  &hcldec.BlockListSpec{TypeName: "run_volume_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"vpc_id":                          &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
+		"vpc_filter":                      &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*FlatVPCFilter)(nil).HCL2Spec())},
+		"subnet_id":                       &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
+		"subnet_ids":                      &hcldec.AttrSpec{Name: "subnet_ids", Type: cty.List(cty.String), Required: false},
+		"subnet_filter":                   &hcldec.BlockSpec{TypeName: "subnet_filter", Nested: hcldec.ObjectSpec((*FlatSubnetFilter)(nil).HCL2Spec())},
+		"availability_zone":               &hcldec.AttrSpec{Name: "availability_zone", Type: cty.String, Required: false},
+		"security_group_id":               &hcldec.AttrSpec{Name: "security_group_id", Type: cty.String, Required: false},
+		"security_group_ids":              &hcldec.AttrSpec{Name: "security_group_ids", Type: cty.List(cty.String), Required: false},
+		"security_group_filter":           &hcldec.BlockSpec{TypeName: "security_group_filter", Nested: hcldec.ObjectSpec((*FlatSecurityGroupFilter)(nil).HCL2Spec())},
+		"associate_public_ip_address":     &hcldec.AttrSpec{Name: "associate_public_ip_address", Type: cty.Bool, Required: false},
+		"spot_instance_types":             &hcldec.AttrSpec{Name: "spot_instance_types", Type: cty.List(cty.String), Required: false},
+		"spot_price":                      &hcldec.AttrSpec{Name: "spot_price", Type: cty.String, Required: false},
+		"spot_allocation_strategy":        &hcldec.AttrSpec{Name: "spot_allocation_strategy", Type: cty.String, Required: false},
+		"spot_only":                       &hcldec.AttrSpec{Name: "spot_only", Type: cty.Bool, Required: false},
+		"spot_tags":                       &hcldec.AttrSpec{Name: "spot_tags", Type: cty.Map(cty.String), Required: false},
+		"spot_tag":                        &hcldec.BlockListSpec{TypeName: "spot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"fleet_tags":                      &hcldec.AttrSpec{Name: "fleet_tags", Type: cty.Map(cty.String), Required: false},
+		"fleet_tag":                       &hcldec.BlockListSpec{TypeName: "fleet_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"root_volume":                     &hcldec.BlockSpec{TypeName: "root_volume", Nested: hcldec.ObjectSpec((*FlatRootVolume)(nil).HCL2Spec())},
+		"launch_block_device_mappings":    &hcldec.BlockListSpec{TypeName: "launch_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
+		"iam_mode":                        &hcldec.AttrSpec{Name: "iam_mode", Type: cty.String, Required: false},
+		"iam_instance_profile":            &hcldec.AttrSpec{Name: "iam_instance_profile", Type: cty.String, Required: false},
+		"shared_iam_instance_profile":     &hcldec.AttrSpec{Name: "shared_iam_instance_profile", Type: cty.String, Required: false},
+		"skip_profile_validation":         &hcldec.AttrSpec{Name: "skip_profile_validation", Type: cty.Bool, Required: false},
+		"temporary_iam_instance_profile_policy_document":      &hcldec.BlockSpec{TypeName: "temporary_iam_instance_profile_policy_document", Nested: hcldec.ObjectSpec((*FlatPolicyDocument)(nil).HCL2Spec())},
+		"temporary_iam_instance_profile_policy_arns":          &hcldec.AttrSpec{Name: "temporary_iam_instance_profile_policy_arns", Type: cty.List(cty.String), Required: false},
+		"temporary_iam_instance_profile_permissions_boundary": &hcldec.AttrSpec{Name: "temporary_iam_instance_profile_permissions_boundary", Type: cty.String, Required: false},
+		"temporary_iam_instance_profile_path":                 &hcldec.AttrSpec{Name: "temporary_iam_instance_profile_path", Type: cty.String, Required: false},
+		"ami_name":                                            &hcldec.AttrSpec{Name: "ami_name", Type: cty.String, Required: false},
+		"ami_description":                                     &hcldec.AttrSpec{Name: "ami_description", Type: cty.String, Required: false},
+		"tags":                                                &hcldec.AttrSpec{Name: "tags", Type: cty.Map(cty.String), Required: false},
+		"tag":                                                 &hcldec.BlockListSpec{TypeName: "tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"snapshot_tags":                                       &hcldec.AttrSpec{Name: "snapshot_tags", Type: cty.Map(cty.String), Required: false},
+		"snapshot_tag":                                        &hcldec.BlockListSpec{TypeName: "snapshot_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"skip_ami_run_tags":                                   &hcldec.AttrSpec{Name: "skip_ami_run_tags", Type: cty.Bool, Required: false},
+		"skip_create_ami":                                     &hcldec.AttrSpec{Name: "skip_create_ami", Type: cty.Bool, Required: false},
+		"ami_block_device_mappings":                           &hcldec.BlockListSpec{TypeName: "ami_block_device_mappings", Nested: hcldec.ObjectSpec((*FlatBlockDevice)(nil).HCL2Spec())},
+		"imds_support":                                        &hcldec.AttrSpec{Name: "imds_support", Type: cty.String, Required: false},
+		"boot_mode":                                           &hcldec.AttrSpec{Name: "boot_mode", Type: cty.String, Required: false},
+		"encrypt_boot":                                        &hcldec.AttrSpec{Name: "encrypt_boot", Type: cty.Bool, Required: false},
+		"kms_key_id":                                          &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
+		"region_kms_key_ids":                                  &hcldec.AttrSpec{Name: "region_kms_key_ids", Type: cty.Map(cty.String), Required: false},
+		"ami_regions":                                         &hcldec.AttrSpec{Name: "ami_regions", Type: cty.List(cty.String), Required: false},
+		"skip_region_validation":                              &hcldec.AttrSpec{Name: "skip_region_validation", Type: cty.Bool, Required: false},
+		"skip_save_build_region":                              &hcldec.AttrSpec{Name: "skip_save_build_region", Type: cty.Bool, Required: false},
+		"snapshot_copy_duration_minutes":                      &hcldec.AttrSpec{Name: "snapshot_copy_duration_minutes", Type: cty.Number, Required: false},
+		"force_deregister":                                    &hcldec.AttrSpec{Name: "force_deregister", Type: cty.Bool, Required: false},
+		"force_delete_snapshot":                               &hcldec.AttrSpec{Name: "force_delete_snapshot", Type: cty.Bool, Required: false},
+		"ami_users":                                           &hcldec.AttrSpec{Name: "ami_users", Type: cty.List(cty.String), Required: false},
+		"ami_groups":                                          &hcldec.AttrSpec{Name: "ami_groups", Type: cty.List(cty.String), Required: false},
+		"ami_org_arns":                                        &hcldec.AttrSpec{Name: "ami_org_arns", Type: cty.List(cty.String), Required: false},
+		"ami_ou_arns":                                         &hcldec.AttrSpec{Name: "ami_ou_arns", Type: cty.List(cty.String), Required: false},
+		"snapshot_users":                                      &hcldec.AttrSpec{Name: "snapshot_users", Type: cty.List(cty.String), Required: false},
+		"deprecate_at":                                        &hcldec.AttrSpec{Name: "deprecate_at", Type: cty.String, Required: false},
+		"deprecate_after":                                     &hcldec.AttrSpec{Name: "deprecate_after", Type: cty.String, Required: false},
+		"deregistration_protection":                           &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*FlatDeregistrationProtection)(nil).HCL2Spec())},
+		"aws_polling":                                         &hcldec.BlockSpec{TypeName: "aws_polling", Nested: hcldec.ObjectSpec((*FlatAWSPolling)(nil).HCL2Spec())},
+		"communicator":                                        &hcldec.AttrSpec{Name: "communicator", Type: cty.String, Required: false},
+		"pause_before_connecting":                             &hcldec.AttrSpec{Name: "pause_before_connecting", Type: cty.String, Required: false},
+		"ssh_host":                                            &hcldec.AttrSpec{Name: "ssh_host", Type: cty.String, Required: false},
+		"ssh_port":                                            &hcldec.AttrSpec{Name: "ssh_port", Type: cty.Number, Required: false},
+		"ssh_username":                                        &hcldec.AttrSpec{Name: "ssh_username", Type: cty.String, Required: false},
+		"ssh_password":                                        &hcldec.AttrSpec{Name: "ssh_password", Type: cty.String, Required: false},
+		"ssh_keypair_name":                                    &hcldec.AttrSpec{Name: "ssh_keypair_name", Type: cty.String, Required: false},
+		"temporary_key_pair_name":                             &hcldec.AttrSpec{Name: "temporary_key_pair_name", Type: cty.String, Required: false},
+		"temporary_key_pair_type":                             &hcldec.AttrSpec{Name: "temporary_key_pair_type", Type: cty.String, Required: false},
+		"temporary_key_pair_bits":                             &hcldec.AttrSpec{Name: "temporary_key_pair_bits", Type: cty.Number, Required: false},
+		"ssh_ciphers":                                         &hcldec.AttrSpec{Name: "ssh_ciphers", Type: cty.List(cty.String), Required: false},
+		"ssh_clear_authorized_keys":                           &hcldec.AttrSpec{Name: "ssh_clear_authorized_keys", Type: cty.Bool, Required: false},
+		"ssh_key_exchange_algorithms":                         &hcldec.AttrSpec{Name: "ssh_key_exchange_algorithms", Type: cty.List(cty.String), Required: false},
+		"ssh_private_key_file":                                &hcldec.AttrSpec{Name: "ssh_private_key_file", Type: cty.String, Required: false},
+		"ssh_certificate_file":                                &hcldec.AttrSpec{Name: "ssh_certificate_file", Type: cty.String, Required: false},
+		"ssh_pty":                                             &hcldec.AttrSpec{Name: "ssh_pty", Type: cty.Bool, Required: false},
+		"ssh_timeout":                                         &hcldec.AttrSpec{Name: "ssh_timeout", Type: cty.String, Required: false},
+		"ssh_wait_timeout":                                    &hcldec.AttrSpec{Name: "ssh_wait_timeout", Type: cty.String, Required: false},
+		"ssh_agent_auth":                                      &hcldec.AttrSpec{Name: "ssh_agent_auth", Type: cty.Bool, Required: false},
+		"ssh_disable_agent_forwarding":                        &hcldec.AttrSpec{Name: "ssh_disable_agent_forwarding", Type: cty.Bool, Required: false},
+		"ssh_handshake_attempts":                              &hcldec.AttrSpec{Name: "ssh_handshake_attempts", Type: cty.Number, Required: false},
+		"ssh_bastion_host":                                    &hcldec.AttrSpec{Name: "ssh_bastion_host", Type: cty.String, Required: false},
+		"ssh_bastion_port":                                    &hcldec.AttrSpec{Name: "ssh_bastion_port", Type: cty.Number, Required: false},
+		"ssh_bastion_agent_auth":                              &hcldec.AttrSpec{Name: "ssh_bastion_agent_auth", Type: cty.Bool, Required: false},
+		"ssh_bastion_username":                                &hcldec.AttrSpec{Name: "ssh_bastion_username", Type: cty.String, Required: false},
+		"ssh_bastion_password":                                &hcldec.AttrSpec{Name: "ssh_bastion_password", Type: cty.String, Required: false},
+		"ssh_bastion_interactive":                             &hcldec.AttrSpec{Name: "ssh_bastion_interactive", Type: cty.Bool, Required: false},
+		"ssh_bastion_private_key_file":                        &hcldec.AttrSpec{Name: "ssh_bastion_private_key_file", Type: cty.String, Required: false},
+		"ssh_bastion_certificate_file":                        &hcldec.AttrSpec{Name: "ssh_bastion_certificate_file", Type: cty.String, Required: false},
+		"ssh_file_transfer_method":                            &hcldec.AttrSpec{Name: "ssh_file_transfer_method", Type: cty.String, Required: false},
+		"ssh_proxy_host":                                      &hcldec.AttrSpec{Name: "ssh_proxy_host", Type: cty.String, Required: false},
+		"ssh_proxy_port":                                      &hcldec.AttrSpec{Name: "ssh_proxy_port", Type: cty.Number, Required: false},
+		"ssh_proxy_username":                                  &hcldec.AttrSpec{Name: "ssh_proxy_username", Type: cty.String, Required: false},
+		"ssh_proxy_password":                                  &hcldec.AttrSpec{Name: "ssh_proxy_password", Type: cty.String, Required: false},
+		"ssh_keep_alive_interval":                             &hcldec.AttrSpec{Name: "ssh_keep_alive_interval", Type: cty.String, Required: false},
+		"ssh_read_write_timeout":                              &hcldec.AttrSpec{Name: "ssh_read_write_timeout", Type: cty.String, Required: false},
+		"ssh_remote_tunnels":                                  &hcldec.AttrSpec{Name: "ssh_remote_tunnels", Type: cty.List(cty.String), Required: false},
+		"ssh_local_tunnels":                                   &hcldec.AttrSpec{Name: "ssh_local_tunnels", Type: cty.List(cty.String), Required: false},
+		"ssh_public_key":                                      &hcldec.AttrSpec{Name: "ssh_public_key", Type: cty.List(cty.Number), Required: false},
+		"ssh_private_key":                                     &hcldec.AttrSpec{Name: "ssh_private_key", Type: cty.List(cty.Number), Required: false},
+		"winrm_username":                                      &hcldec.AttrSpec{Name: "winrm_username", Type: cty.String, Required: false},
+		"winrm_password":                                      &hcldec.AttrSpec{Name: "winrm_password", Type: cty.String, Required: false},
+		"winrm_host":                                          &hcldec.AttrSpec{Name: "winrm_host", Type: cty.String, Required: false},
+		"winrm_no_proxy":                                      &hcldec.AttrSpec{Name: "winrm_no_proxy", Type: cty.Bool, Required: false},
+		"winrm_port":                                          &hcldec.AttrSpec{Name: "winrm_port", Type: cty.Number, Required: false},
+		"winrm_timeout":                                       &hcldec.AttrSpec{Name: "winrm_timeout", Type: cty.String, Required: false},
+		"winrm_use_ssl":                                       &hcldec.AttrSpec{Name: "winrm_use_ssl", Type: cty.Bool, Required: false},
+		"winrm_insecure":                                      &hcldec.AttrSpec{Name: "winrm_insecure", Type: cty.Bool, Required: false},
+		"winrm_use_ntlm":                                      &hcldec.AttrSpec{Name: "winrm_use_ntlm", Type: cty.Bool, Required: false},
+		"ssh_interface":                                       &hcldec.AttrSpec{Name: "ssh_interface", Type: cty.String, Required: false},
+		"pause_before_ssm":                                    &hcldec.AttrSpec{Name: "pause_before_ssm", Type: cty.String, Required: false},
+		"session_manager_port":                                &hcldec.AttrSpec{Name: "session_manager_port", Type: cty.String, Required: false},
+		"temporary_security_group_source_cidrs":               &hcldec.AttrSpec{Name: "temporary_security_group_source_cidrs", Type: cty.List(cty.String), Required: false},
+		"temporary_security_group_source_public_ip":           &hcldec.AttrSpec{Name: "temporary_security_group_source_public_ip", Type: cty.String, Required: false},
+		"ena_support":                                         &hcldec.AttrSpec{Name: "ena_support", Type: cty.String, Required: false},
+		"sriov_support":                                       &hcldec.AttrSpec{Name: "sriov_support", Type: cty.String, Required: false},
+		"ami_virtualization_type":                             &hcldec.AttrSpec{Name: "ami_virtualization_type", Type: cty.String, Required: false},
+		"ami_product_codes":                                   &hcldec.AttrSpec{Name: "ami_product_codes", Type: cty.List(cty.String), Required: false},
+		"ebs_optimized":                                       &hcldec.AttrSpec{Name: "ebs_optimized", Type: cty.String, Required: false},
+		"enable_t2_unlimited":                                 &hcldec.AttrSpec{Name: "enable_t2_unlimited", Type: cty.String, Required: false},
+		"enable_nitro_enclave":                                &hcldec.AttrSpec{Name: "enable_nitro_enclave", Type: cty.String, Required: false},
+		"block_duration_minutes":                              &hcldec.AttrSpec{Name: "block_duration_minutes", Type: cty.String, Required: false},
+		"spot_price_auto_product":                             &hcldec.AttrSpec{Name: "spot_price_auto_product", Type: cty.String, Required: false},
+		"windows_password_timeout":                            &hcldec.AttrSpec{Name: "windows_password_timeout", Type: cty.String, Required: false},
+		"no_ephemeral":                                        &hcldec.AttrSpec{Name: "no_ephemeral", Type: cty.String, Required: false},
+		"insecure_skip_tls_verify":                            &hcldec.AttrSpec{Name: "insecure_skip_tls_verify", Type: cty.String, Required: false},
+		"mfa_code":                                            &hcldec.AttrSpec{Name: "mfa_code", Type: cty.String, Required: false},
+		"snapshot_groups":                                     &hcldec.AttrSpec{Name: "snapshot_groups", Type: cty.List(cty.String), Required: false},
+		"license_specifications":                              &hcldec.BlockListSpec{TypeName: "license_specifications", Nested: hcldec.ObjectSpec((*FlatLicenseSpecification)(nil).HCL2Spec())},
+		"vault_aws_engine":                                    &hcldec.BlockSpec{TypeName: "vault_aws_engine", Nested: hcldec.ObjectSpec((*FlatVaultAWSEngine)(nil).HCL2Spec())},
+		"fast_launch":                                         &hcldec.BlockSpec{TypeName: "fast_launch", Nested: hcldec.ObjectSpec((*FlatFastLaunch)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatDeregistrationProtection is an auto-generated flat version of DeregistrationProtection.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatDeregistrationProtection struct {
+	Enabled      *bool `mapstructure:"enabled" cty:"enabled" hcl:"enabled"`
+	WithCooldown *bool `mapstructure:"with_cooldown" cty:"with_cooldown" hcl:"with_cooldown"`
+}
+
+// FlatMapstructure returns a new FlatDeregistrationProtection.
+// FlatDeregistrationProtection is an auto-generated flat version of DeregistrationProtection.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*DeregistrationProtection) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatDeregistrationProtection)
+}
+
+// HCL2Spec returns the hcl spec of a DeregistrationProtection.
+// This spec is used by HCL to read the fields of DeregistrationProtection.
+// The decoded values from this spec will then be applied to a FlatDeregistrationProtection.
+func (*FlatDeregistrationProtection) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"enabled":       &hcldec.AttrSpec{Name: "enabled", Type: cty.Bool, Required: false},
+		"with_cooldown": &hcldec.AttrSpec{Name: "with_cooldown", Type: cty.Bool, Required: false},
+	}
+	return s
+}
+
+// FlatFastLaunch is an auto-generated flat version of FastLaunch.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatFastLaunch struct {
+	EnableFastLaunch    *string `mapstructure:"enable_fast_launch" undocumented:"true" cty:"enable_fast_launch" hcl:"enable_fast_launch"`
+	TemplateID          *string `mapstructure:"template_id" undocumented:"true" cty:"template_id" hcl:"template_id"`
+	TemplateName        *string `mapstructure:"template_name" undocumented:"true" cty:"template_name" hcl:"template_name"`
+	TemplateVersion     *string `mapstructure:"template_version" undocumented:"true" cty:"template_version" hcl:"template_version"`
+	MaxParallelLaunches *string `mapstructure:"max_parallel_launches" undocumented:"true" cty:"max_parallel_launches" hcl:"max_parallel_launches"`
+	TargetResourceCount *string `mapstructure:"target_resource_count" undocumented:"true" cty:"target_resource_count" hcl:"target_resource_count"`
+}
+
+// FlatMapstructure returns a new FlatFastLaunch.
+// FlatFastLaunch is an auto-generated flat version of FastLaunch.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*FastLaunch) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatFastLaunch)
+}
+
+// HCL2Spec returns the hcl spec of a FastLaunch.
+// This spec is used by HCL to read the fields of FastLaunch.
+// The decoded values from this spec will then be applied to a FlatFastLaunch.
+func (*FlatFastLaunch) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"enable_fast_launch":    &hcldec.AttrSpec{Name: "enable_fast_launch", Type: cty.String, Required: false},
+		"template_id":           &hcldec.AttrSpec{Name: "template_id", Type: cty.String, Required: false},
+		"template_name":         &hcldec.AttrSpec{Name: "template_name", Type: cty.String, Required: false},
+		"template_version":      &hcldec.AttrSpec{Name: "template_version", Type: cty.String, Required: false},
+		"max_parallel_launches": &hcldec.AttrSpec{Name: "max_parallel_launches", Type: cty.String, Required: false},
+		"target_resource_count": &hcldec.AttrSpec{Name: "target_resource_count", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatLicenseRequest is an auto-generated flat version of LicenseRequest.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatLicenseRequest struct {
+	LicenseConfigurationARN *string `mapstructure:"license_configuration_arn" undocumented:"true" cty:"license_configuration_arn" hcl:"license_configuration_arn"`
+}
+
+// FlatMapstructure returns a new FlatLicenseRequest.
+// FlatLicenseRequest is an auto-generated flat version of LicenseRequest.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*LicenseRequest) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatLicenseRequest)
+}
+
+// HCL2Spec returns the hcl spec of a LicenseRequest.
+// This spec is used by HCL to read the fields of LicenseRequest.
+// The decoded values from this spec will then be applied to a FlatLicenseRequest.
+func (*FlatLicenseRequest) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"license_configuration_arn": &hcldec.AttrSpec{Name: "license_configuration_arn", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatLicenseSpecification is an auto-generated flat version of LicenseSpecification.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatLicenseSpecification struct {
+	LicenseConfigurationRequest *FlatLicenseRequest `mapstructure:"license_configuration_request" undocumented:"true" cty:"license_configuration_request" hcl:"license_configuration_request"`
+}
+
+// FlatMapstructure returns a new FlatLicenseSpecification.
+// FlatLicenseSpecification is an auto-generated flat version of LicenseSpecification.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*LicenseSpecification) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatLicenseSpecification)
+}
+
+// HCL2Spec returns the hcl spec of a LicenseSpecification.
+// This spec is used by HCL to read the fields of LicenseSpecification.
+// The decoded values from this spec will then be applied to a FlatLicenseSpecification.
+func (*FlatLicenseSpecification) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"license_configuration_request": &hcldec.BlockSpec{TypeName: "license_configuration_request", Nested: hcldec.ObjectSpec((*FlatLicenseRequest)(nil).HCL2Spec())},
 	}
 	return s
 }
@@ -323,6 +613,33 @@ func (*FlatMetadataOptions) HCL2Spec() map[string]hcldec.Spec {
 		"http_tokens":                 &hcldec.AttrSpec{Name: "http_tokens", Type: cty.String, Required: false},
 		"http_put_response_hop_limit": &hcldec.AttrSpec{Name: "http_put_response_hop_limit", Type: cty.Number, Required: false},
 		"instance_metadata_tags":      &hcldec.AttrSpec{Name: "instance_metadata_tags", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatPlacement is an auto-generated flat version of Placement.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatPlacement struct {
+	Tenancy              *string `mapstructure:"tenancy" cty:"tenancy" hcl:"tenancy"`
+	HostID               *string `mapstructure:"host_id" cty:"host_id" hcl:"host_id"`
+	HostResourceGroupARN *string `mapstructure:"host_resource_group_arn" cty:"host_resource_group_arn" hcl:"host_resource_group_arn"`
+}
+
+// FlatMapstructure returns a new FlatPlacement.
+// FlatPlacement is an auto-generated flat version of Placement.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*Placement) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatPlacement)
+}
+
+// HCL2Spec returns the hcl spec of a Placement.
+// This spec is used by HCL to read the fields of Placement.
+// The decoded values from this spec will then be applied to a FlatPlacement.
+func (*FlatPlacement) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"tenancy":                 &hcldec.AttrSpec{Name: "tenancy", Type: cty.String, Required: false},
+		"host_id":                 &hcldec.AttrSpec{Name: "host_id", Type: cty.String, Required: false},
+		"host_resource_group_arn": &hcldec.AttrSpec{Name: "host_resource_group_arn", Type: cty.String, Required: false},
 	}
 	return s
 }
@@ -385,6 +702,31 @@ func (*FlatRootVolume) HCL2Spec() map[string]hcldec.Spec {
 	return s
 }
 
+// FlatSecurityGroupFilter is an auto-generated flat version of SecurityGroupFilter.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatSecurityGroupFilter struct {
+	Filters map[string]string      `cty:"filters" hcl:"filters"`
+	Filter  []config.FlatNameValue `cty:"filter" hcl:"filter"`
+}
+
+// FlatMapstructure returns a new FlatSecurityGroupFilter.
+// FlatSecurityGroupFilter is an auto-generated flat version of SecurityGroupFilter.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*SecurityGroupFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatSecurityGroupFilter)
+}
+
+// HCL2Spec returns the hcl spec of a SecurityGroupFilter.
+// This spec is used by HCL to read the fields of SecurityGroupFilter.
+// The decoded values from this spec will then be applied to a FlatSecurityGroupFilter.
+func (*FlatSecurityGroupFilter) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"filters": &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
+		"filter":  &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
+	}
+	return s
+}
+
 // FlatSourceAMIFilter is an auto-generated flat version of SourceAMIFilter.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatSourceAMIFilter struct {
@@ -439,6 +781,89 @@ func (*FlatStatement) HCL2Spec() map[string]hcldec.Spec {
 		"Effect":   &hcldec.AttrSpec{Name: "Effect", Type: cty.String, Required: false},
 		"Action":   &hcldec.AttrSpec{Name: "Action", Type: cty.List(cty.String), Required: false},
 		"Resource": &hcldec.AttrSpec{Name: "Resource", Type: cty.List(cty.String), Required: false},
+	}
+	return s
+}
+
+// FlatSubnetFilter is an auto-generated flat version of SubnetFilter.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatSubnetFilter struct {
+	Filters  map[string]string      `cty:"filters" hcl:"filters"`
+	Filter   []config.FlatNameValue `cty:"filter" hcl:"filter"`
+	MostFree *bool                  `mapstructure:"most_free" cty:"most_free" hcl:"most_free"`
+	Random   *bool                  `mapstructure:"random" cty:"random" hcl:"random"`
+}
+
+// FlatMapstructure returns a new FlatSubnetFilter.
+// FlatSubnetFilter is an auto-generated flat version of SubnetFilter.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*SubnetFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatSubnetFilter)
+}
+
+// HCL2Spec returns the hcl spec of a SubnetFilter.
+// This spec is used by HCL to read the fields of SubnetFilter.
+// The decoded values from this spec will then be applied to a FlatSubnetFilter.
+func (*FlatSubnetFilter) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"filters":   &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
+		"filter":    &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
+		"most_free": &hcldec.AttrSpec{Name: "most_free", Type: cty.Bool, Required: false},
+		"random":    &hcldec.AttrSpec{Name: "random", Type: cty.Bool, Required: false},
+	}
+	return s
+}
+
+// FlatVPCFilter is an auto-generated flat version of VPCFilter.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatVPCFilter struct {
+	Filters map[string]string      `cty:"filters" hcl:"filters"`
+	Filter  []config.FlatNameValue `cty:"filter" hcl:"filter"`
+}
+
+// FlatMapstructure returns a new FlatVPCFilter.
+// FlatVPCFilter is an auto-generated flat version of VPCFilter.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*VPCFilter) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatVPCFilter)
+}
+
+// HCL2Spec returns the hcl spec of a VPCFilter.
+// This spec is used by HCL to read the fields of VPCFilter.
+// The decoded values from this spec will then be applied to a FlatVPCFilter.
+func (*FlatVPCFilter) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"filters": &hcldec.AttrSpec{Name: "filters", Type: cty.Map(cty.String), Required: false},
+		"filter":  &hcldec.BlockListSpec{TypeName: "filter", Nested: hcldec.ObjectSpec((*config.FlatNameValue)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatVaultAWSEngine is an auto-generated flat version of VaultAWSEngine.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatVaultAWSEngine struct {
+	Name       *string `mapstructure:"name" undocumented:"true" cty:"name" hcl:"name"`
+	EngineName *string `mapstructure:"engine_name" undocumented:"true" cty:"engine_name" hcl:"engine_name"`
+	RoleARN    *string `mapstructure:"role_arn" undocumented:"true" cty:"role_arn" hcl:"role_arn"`
+	TTL        *string `mapstructure:"ttl" undocumented:"true" cty:"ttl" hcl:"ttl"`
+}
+
+// FlatMapstructure returns a new FlatVaultAWSEngine.
+// FlatVaultAWSEngine is an auto-generated flat version of VaultAWSEngine.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*VaultAWSEngine) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatVaultAWSEngine)
+}
+
+// HCL2Spec returns the hcl spec of a VaultAWSEngine.
+// This spec is used by HCL to read the fields of VaultAWSEngine.
+// The decoded values from this spec will then be applied to a FlatVaultAWSEngine.
+func (*FlatVaultAWSEngine) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"name":        &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"engine_name": &hcldec.AttrSpec{Name: "engine_name", Type: cty.String, Required: false},
+		"role_arn":    &hcldec.AttrSpec{Name: "role_arn", Type: cty.String, Required: false},
+		"ttl":         &hcldec.AttrSpec{Name: "ttl", Type: cty.String, Required: false},
 	}
 	return s
 }

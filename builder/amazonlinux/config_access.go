@@ -3,6 +3,7 @@
 package amazonlinux
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
@@ -31,6 +32,22 @@ type AccessConfig struct {
 	AssumeRole AssumeRole `mapstructure:"assume_role"`
 	// How often one request to AWS is tried before its error counts. Default: 10.
 	MaxRetries int `mapstructure:"max_retries"`
+	// The URL of EC2 in the region, such as that of a VPC endpoint. Those of the other services come from the
+	// environment or the profile: `AWS_ENDPOINT_URL_SSM`, `AWS_ENDPOINT_URL_IAM`, `AWS_ENDPOINT_URL_STS`, and
+	// `AWS_ENDPOINT_URL` for all. Default: AWS's own.
+	CustomEndpointEC2 string `mapstructure:"custom_endpoint_ec2"`
+	// Use AWS's endpoints that have IPv6, too. Conflicts with `custom_endpoint_ec2`. Default: `AWS_USE_DUALSTACK_ENDPOINT`, or `false`.
+	UseDualstackEndpoint bool `mapstructure:"use_dualstack_endpoint"`
+	// Use AWS's endpoints with FIPS 140 validated cryptography. Conflicts with `custom_endpoint_ec2`. Default: `AWS_USE_FIPS_ENDPOINT`, or `false`.
+	UseFIPSEndpoint bool `mapstructure:"use_fips_endpoint"`
+	// Where AWS refuses a call and gives its reasons in an encoded message, decode it and tell what was
+	// refused on what, and by which kind of policy. Needs `sts:DecodeAuthorizationMessage`. Default: `false`.
+	DecodeAuthorizationMessages bool `mapstructure:"decode_authorization_messages"`
+	// Don't ask STS who the caller is, for callers that can't reach it; credentials that don't work are then
+	// told by the first call that needs them. Default: `false`.
+	SkipCredentialValidation bool `mapstructure:"skip_credential_validation"`
+	// Don't ask the instance metadata service of the machine that Packer runs on for credentials. Default: `false`.
+	SkipMetadataAPICheck bool `mapstructure:"skip_metadata_api_check"`
 }
 
 // AssumeRole names a role and the conditions on assuming it.
@@ -70,6 +87,16 @@ func (c *AccessConfig) check(r *report) {
 		r.addf("access_key and profile: both are given; keep one of them")
 	}
 	r.unless(c.MaxRetries >= 0, "max_retries", c.MaxRetries, "a number of tries, 1 or more")
+	if c.CustomEndpointEC2 != "" {
+		u, err := url.Parse(c.CustomEndpointEC2)
+		r.unless(err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "", "custom_endpoint_ec2", c.CustomEndpointEC2,
+			`a URL, such as "https://vpce-0abc.ec2.us-east-1.vpce.amazonaws.com"`)
+		for _, o := range []option{{"use_dualstack_endpoint", c.UseDualstackEndpoint}, {"use_fips_endpoint", c.UseFIPSEndpoint}} {
+			if o.given {
+				r.addf("custom_endpoint_ec2 and %s: an endpoint of your own is used as it is; keep one of them", o.name)
+			}
+		}
+	}
 	c.AssumeRole.check(r)
 }
 
@@ -96,6 +123,11 @@ func (c *AccessConfig) clientOptions() awsclient.Options {
 		Token:                 c.Token,
 		SharedCredentialsFile: c.SharedCredentialsFile,
 		MaxRetries:            c.MaxRetries,
+		EndpointEC2:           c.CustomEndpointEC2,
+		DualStack:             c.UseDualstackEndpoint,
+		FIPS:                  c.UseFIPSEndpoint,
+		NoMetadata:            c.SkipMetadataAPICheck,
+		SkipProof:             c.SkipCredentialValidation,
 		UserAgent:             "packer-plugin-ssm/" + version.Plugin().String(),
 	}
 	if role := c.AssumeRole; role.RoleARN != "" {

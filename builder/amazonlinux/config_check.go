@@ -63,106 +63,11 @@ func (r *report) oneOf(option, given string, allowed ...string) {
 	r.unless(given == "" || slices.Contains(allowed, given), option, given, strings.Join(quoted, " or "))
 }
 
-func (c *RunConfig) check(r *report) {
-	r.unless(c.InstanceType == "" || typeName.MatchString(c.InstanceType), "instance_type", c.InstanceType,
-		`a type's name, such as "t3.small"`)
-	r.id("vpc_id", c.VPCID, "vpc")
-	r.id("subnet_id", c.SubnetID, "subnet")
-	r.id("security_group_id", c.SecurityGroupID, "sg")
-	for i, id := range c.SecurityGroupIDs {
-		r.id(fmt.Sprintf("security_group_ids[%d]", i), id, "sg")
-		r.unless(id != "", fmt.Sprintf("security_group_ids[%d]", i), id, `a security group's id`)
-	}
-	if c.SecurityGroupID != "" && len(c.SecurityGroupIDs) > 0 {
-		r.addf("security_group_id and security_group_ids: both are given; keep one of them")
-	}
-	c.checkProfile(r)
-	c.RootVolume.check(r)
-	c.MetadataOptions.check(r)
-	r.oneOf("shutdown_behavior", c.ShutdownBehavior, terminate, "stop")
-	r.unless(c.InstanceTTL >= minInstanceTTL, "instance_ttl", c.InstanceTTL, "a duration of 10m or more")
-	r.unless(c.SSMTimeout > 0, "ssm_timeout", c.SSMTimeout, "a duration, such as 10m")
-	if c.InstanceTTL >= minInstanceTTL && c.SSMTimeout > c.InstanceTTL {
-		r.addf("ssm_timeout: %s is longer than instance_ttl, %s; make instance_ttl the longer one", c.SSMTimeout, c.InstanceTTL)
-	}
-}
-
 // id reports an id that has not the form of AWS's: prefix, then 8 or 17 hexadecimal digits.
 func (r *report) id(option, given, prefix string) {
 	form := regexp.MustCompile(`^` + prefix + `-([0-9a-f]{8}|[0-9a-f]{17})$`)
 	r.unless(given == "" || form.MatchString(given), option, given,
 		fmt.Sprintf(`an id such as "%s-0123456789abcdef0"`, prefix))
-}
-
-func (c *RunConfig) checkProfile(r *report) {
-	r.unless(c.IAMInstanceProfile == "" || profileRef.MatchString(c.IAMInstanceProfile),
-		"iam_instance_profile", c.IAMInstanceProfile, "an instance profile's name or ARN")
-	policy := c.TemporaryIAMInstanceProfilePolicyDocument
-	if policy == nil {
-		return
-	}
-	const option = "temporary_iam_instance_profile_policy_document"
-	if c.IAMInstanceProfile != "" {
-		r.addf("iam_instance_profile and %s: the policy is for the temporary role, which a given profile replaces; keep one of them", option)
-	}
-	r.oneOf(option+".Version", policy.Version, policyVersion, "2008-10-17")
-	if len(policy.Statement) == 0 {
-		r.addf("%s: it has no Statement; add one, or delete the block", option)
-	}
-	for i, s := range policy.Statement {
-		where := fmt.Sprintf("%s.Statement[%d]", option, i)
-		r.unless(s.Effect == "Allow" || s.Effect == "Deny", where+".Effect", s.Effect, `"Allow" or "Deny"`)
-		if len(s.Action) == 0 || len(s.Resource) == 0 {
-			r.addf(`%s: Action or Resource is missing; give both, such as Action = ["s3:GetObject"] and Resource = ["*"]`, where)
-		}
-	}
-}
-
-// What each volume type takes: EBS's own limits.
-var volumeLimits = map[string]struct {
-	minIOPS, maxIOPS int // both 0: iops is not taken
-	needsIOPS        bool
-	throughput       bool
-}{
-	"gp2": {}, "st1": {}, "sc1": {}, "standard": {},
-	"gp3": {minIOPS: 3000, maxIOPS: 80000, throughput: true},
-	"io1": {minIOPS: 100, maxIOPS: 64000, needsIOPS: true},
-	"io2": {minIOPS: 100, maxIOPS: 256000, needsIOPS: true},
-}
-
-func (v *RootVolume) check(r *report) {
-	r.unless(v.Size == 0 || 1 <= v.Size && v.Size <= 65536, "root_volume.size", v.Size, "1 to 65536 GiB")
-	limits, known := volumeLimits[v.Type]
-	switch {
-	case v.Type != "" && !known:
-		r.oneOf("root_volume.type", v.Type, slices.Sorted(maps.Keys(volumeLimits))...)
-	case v.Type == "" && v.IOPS != 0:
-		r.addf(`root_volume.iops: it is given without type; set type = "gp3", "io1" or "io2" too, or delete iops`)
-	case v.Type == "" && v.Throughput != 0:
-		r.addf(`root_volume.throughput: it is given without type; set type = "gp3" too, or delete throughput`)
-	case known:
-		v.checkPerformance(r, limits.minIOPS, limits.maxIOPS, limits.needsIOPS, limits.throughput)
-	}
-	if v.KMSKeyID != "" && !v.Encrypted.True() {
-		r.addf("root_volume.kms_key_id: it is given without encrypted = true; add that, or delete kms_key_id")
-	}
-}
-
-func (v *RootVolume) checkPerformance(r *report, low, high int, needed, throughput bool) {
-	switch {
-	case v.IOPS != 0 && high == 0:
-		r.addf(`root_volume.iops: type %q does not take it; delete iops, or set type = "gp3"`, v.Type)
-	case v.IOPS != 0 && (v.IOPS < low || v.IOPS > high):
-		r.unless(false, "root_volume.iops", v.IOPS, fmt.Sprintf("%d to %d for type %q", low, high, v.Type))
-	case v.IOPS == 0 && needed:
-		r.addf("root_volume.iops: type %q needs it; set %d to %d", v.Type, low, high)
-	}
-	switch {
-	case v.Throughput != 0 && !throughput:
-		r.addf(`root_volume.throughput: type %q does not take it; delete throughput, or set type = "gp3"`, v.Type)
-	case v.Throughput != 0 && (v.Throughput < 125 || v.Throughput > 2000):
-		r.unless(false, "root_volume.throughput", v.Throughput, "125 to 2000 MiB/s")
-	}
 }
 
 func (m *MetadataOptions) check(r *report) {
@@ -175,20 +80,6 @@ func (m *MetadataOptions) check(r *report) {
 	r.oneOf("metadata_options.instance_metadata_tags", m.InstanceMetadataTags, enabled, disabled)
 	hops := m.HTTPPutResponseHopLimit
 	r.unless(hops >= 0 && hops <= 64, "metadata_options.http_put_response_hop_limit", hops, "1 to 64")
-}
-
-// checkArchitecture compares what the names alone tell; the plan asks EC2.
-func (c *Config) checkArchitecture(r *report) {
-	if c.Architecture == "" || !typeName.MatchString(c.InstanceType) {
-		return
-	}
-	fits := archX86
-	if gravitonType.MatchString(c.InstanceType) || strings.HasPrefix(c.InstanceType, "mac2") {
-		fits = archARM
-	}
-	if c.Architecture != fits && slices.Contains([]string{archX86, archARM}, c.Architecture) {
-		r.addf("architecture: %q does not fit instance_type %q, which is %s; change one of them", c.Architecture, c.InstanceType, fits)
-	}
 }
 
 const maxUserData = 16 << 10
@@ -249,6 +140,7 @@ func (c *Config) checkTags(r *report) {
 	}{
 		{"tags", c.Tags}, {"snapshot_tags", c.SnapshotTags},
 		{"run_tags", c.RunTags}, {"run_volume_tags", c.RunVolumeTags},
+		{"spot_tags", c.SpotTags}, {"fleet_tags", c.FleetTags},
 	} {
 		checkTags(r, set.option, set.tags)
 	}

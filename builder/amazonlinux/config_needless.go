@@ -27,6 +27,39 @@ type Needless struct {
 	NoEphemeral                          string   `mapstructure:"no_ephemeral" undocumented:"true"`
 	InsecureSkipTLSVerify                string   `mapstructure:"insecure_skip_tls_verify" undocumented:"true"`
 	MFACode                              string   `mapstructure:"mfa_code" undocumented:"true"`
+	SnapshotGroups                       []string `mapstructure:"snapshot_groups" undocumented:"true"`
+
+	LicenseSpecifications []LicenseSpecification `mapstructure:"license_specifications" undocumented:"true"`
+	VaultAWSEngine        *VaultAWSEngine        `mapstructure:"vault_aws_engine" undocumented:"true"`
+	FastLaunch            *FastLaunch            `mapstructure:"fast_launch" undocumented:"true"`
+}
+
+// LicenseSpecification is a block of amazon-ebs that is needless here.
+type LicenseSpecification struct {
+	LicenseConfigurationRequest LicenseRequest `mapstructure:"license_configuration_request" undocumented:"true"`
+}
+
+// LicenseRequest is a block of amazon-ebs that is needless here.
+type LicenseRequest struct {
+	LicenseConfigurationARN string `mapstructure:"license_configuration_arn" undocumented:"true"`
+}
+
+// VaultAWSEngine is a block of amazon-ebs that is needless here.
+type VaultAWSEngine struct {
+	Name       string `mapstructure:"name" undocumented:"true"`
+	EngineName string `mapstructure:"engine_name" undocumented:"true"`
+	RoleARN    string `mapstructure:"role_arn" undocumented:"true"`
+	TTL        string `mapstructure:"ttl" undocumented:"true"`
+}
+
+// FastLaunch is a block of amazon-ebs that is needless here.
+type FastLaunch struct {
+	EnableFastLaunch    string `mapstructure:"enable_fast_launch" undocumented:"true"`
+	TemplateID          string `mapstructure:"template_id" undocumented:"true"`
+	TemplateName        string `mapstructure:"template_name" undocumented:"true"`
+	TemplateVersion     string `mapstructure:"template_version" undocumented:"true"`
+	MaxParallelLaunches string `mapstructure:"max_parallel_launches" undocumented:"true"`
+	TargetResourceCount string `mapstructure:"target_resource_count" undocumented:"true"`
 }
 
 // A needless option: is it given, and why it is not needed.
@@ -65,6 +98,10 @@ func (n *Needless) needlessHere() []needless {
 		{"windows_password_timeout", n.WindowsPasswordTimeout != "", whyNotWindows},
 		{"no_ephemeral", n.NoEphemeral != "", whyNotWindows},
 		{"insecure_skip_tls_verify", n.InsecureSkipTLSVerify != "", "AWS is always verified; for an authority of your own set AWS_CA_BUNDLE in the environment"},
+		{"snapshot_groups", len(n.SnapshotGroups) > 0, "AWS takes no group but all, and whoever may launch a public image needs no right to its snapshots; for accounts there is snapshot_users"},
+		{"license_specifications", len(n.LicenseSpecifications) > 0, "Amazon Linux needs no licence from License Manager"},
+		{"vault_aws_engine", n.VaultAWSEngine != nil, "let Vault write AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN into the environment, or a credential_process in the profile, which renews them"},
+		{"fast_launch", n.FastLaunch != nil, whyNotWindows},
 		{"mfa_code", n.MFACode != "", "use a profile: the AWS SDK's own chain handles it"},
 	}
 }

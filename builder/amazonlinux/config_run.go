@@ -8,65 +8,20 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
 
-// RunConfig says what is launched to build on, and where.
+// RunConfig says what is launched to build on.
 type RunConfig struct {
 	// The type of the instance to build on, such as `t3.small`; the architecture
-	// follows from it. Default: `t3.small` for x86_64, `t4g.small` for arm64.
+	// follows from it. Conflicts with `instance_types` and `spot_instance_types`. Default: `t3.small` for x86_64, `t4g.small` for arm64.
 	InstanceType string `mapstructure:"instance_type"`
-	// The VPC to launch in. Default: that of `subnet_id` or of the security
-	// groups, else the region's default VPC. A subnet is chosen in it unless `subnet_id` says one.
-	VPCID string `mapstructure:"vpc_id"`
-	// The subnet to launch in. It must lead to AWS's SSM endpoints: by an
-	// internet gateway, a NAT gateway or VPC endpoints. Default: a subnet of the
-	// VPC that offers the instance type.
-	SubnetID string `mapstructure:"subnet_id"`
-	// The security group of the instance. It needs no ingress, and egress to TCP
-	// port 443. Conflicts with `security_group_ids`. Default: the default group of the VPC; where
-	// that lets nothing out to port 443, a temporary group with just this rule.
-	SecurityGroupID string `mapstructure:"security_group_id"`
-	// Several security groups; see `security_group_id`, which it conflicts with.
-	SecurityGroupIDs []string `mapstructure:"security_group_ids"`
-	// Whether the instance gets a public IP address. Nothing connects to it: it
-	// only serves to reach out where there is no NAT gateway. Default: what the subnet says.
-	AssociatePublicIPAddress config.Trilean `mapstructure:"associate_public_ip_address"`
-	// The instance profile to launch with, by name or ARN. Its role needs what
-	// the agent needs (`AmazonSSMManagedInstanceCore` has it). Conflicts with
-	// `temporary_iam_instance_profile_policy_document`. Default: a temporary
-	// role and profile with just what the agent needs, removed after the build.
-	IAMInstanceProfile string `mapstructure:"iam_instance_profile"`
-	// Don't look `iam_instance_profile` up before the launch, for callers that
-	// may not call `iam:GetInstanceProfile`. Default: `false`.
-	SkipProfileValidation bool `mapstructure:"skip_profile_validation"`
-	// What provisioners may do on AWS from the instance: statements added to the
-	// temporary role. What the agent needs is always there and need not be
-	// listed. Conflicts with `iam_instance_profile`.
-	//
-	// ```hcl
-	// temporary_iam_instance_profile_policy_document {
-	//   Version = "2012-10-17"
-	//   Statement {
-	//     Effect   = "Allow"
-	//     Action   = ["s3:GetObject"]
-	//     Resource = ["arn:aws:s3:::my-bucket/*"]
-	//   }
-	// }
-	// ```
-	TemporaryIAMInstanceProfilePolicyDocument *PolicyDocument `mapstructure:"temporary_iam_instance_profile_policy_document"`
+	// Several types of one architecture, tried in this order, each in every subnet, where AWS
+	// has no capacity for one or a zone does not offer it. Conflicts with
+	// `instance_type`. Default: `instance_type` alone.
+	InstanceTypes []string `mapstructure:"instance_types"`
 	// User data for the first boot, as plain text. Never shown in output or
 	// errors. At most 16 KiB. Conflicts with `user_data_file`.
 	UserData string `mapstructure:"user_data"`
 	// A file with user data; see `user_data`, which it conflicts with.
 	UserDataFile string `mapstructure:"user_data_file"`
-	// The root volume of the instance, and so of the AMI. Default: as in the source AMI.
-	//
-	// ```hcl
-	// root_volume {
-	//   size       = 20
-	//   type       = "gp3"
-	//   encrypted  = true
-	// }
-	// ```
-	RootVolume RootVolume `mapstructure:"root_volume"`
 	// The instance metadata service of the build instance. Default: on, tokens
 	// (IMDSv2) required.
 	MetadataOptions MetadataOptions `mapstructure:"metadata_options"`
@@ -74,6 +29,32 @@ type RunConfig struct {
 	// Default: `terminate`, so that an instance whose Packer died removes itself after
 	// `instance_ttl`. Use `stop` if the last provisioner shuts the machine down.
 	ShutdownBehavior string `mapstructure:"shutdown_behavior"`
+	// Don't stop the instance before the image is made: the last provisioner shuts it
+	// down by itself, as in `sudo shutdown -h now`. Needs `shutdown_behavior = "stop"`. Default: `false`.
+	DisableStopInstance bool `mapstructure:"disable_stop_instance"`
+	// On what kind of hardware the instance runs.
+	//
+	// ```hcl
+	// placement {
+	//   tenancy = "host"
+	//   host_id = "h-0123456789abcdef0"
+	// }
+	// ```
+	Placement Placement `mapstructure:"placement"`
+	// The same as `tenancy` in `placement`, which it conflicts with: `default`, `dedicated` or `host`.
+	Tenancy string `mapstructure:"tenancy"`
+	// Whether the instance may run in a capacity reservation: `open` (in any that
+	// fits), `none` or `capacity-reservations-only`. Default: what AWS does without it, which is `open`; with
+	// `capacity_reservation_id` or `_group_arn` it may not be given.
+	CapacityReservationPreference string `mapstructure:"capacity_reservation_preference"`
+	// The capacity reservation to run in. Conflicts with `capacity_reservation_group_arn`.
+	CapacityReservationID string `mapstructure:"capacity_reservation_id"`
+	// The resource group of capacity reservations to run in. Conflicts with `capacity_reservation_id`.
+	CapacityReservationGroupARN string `mapstructure:"capacity_reservation_group_arn"`
+	// CPU credits of a burstable type (`t2`, `t3`, `t3a`, `t4g`): `true` lets it
+	// burst on, at a price; `false` throttles it once its credits are spent.
+	// Other types don't take it. Default: what AWS does with the type, unlimited but for `t2`.
+	EnableUnlimitedCredits config.Trilean `mapstructure:"enable_unlimited_credits"`
 	// A timer in the guest shuts the instance down this long after the
 	// connection was made, however Packer ended. Choose it longer than the
 	// longest build. `0s` means the default; default: `12h`.
@@ -94,42 +75,6 @@ type RunConfig struct {
 	RunVolumeTag config.KeyValues `mapstructure:"run_volume_tag"`
 }
 
-// PolicyDocument is an IAM policy, in IAM's own words.
-type PolicyDocument struct {
-	// The version of the policy language. Default: `2012-10-17`.
-	Version string `mapstructure:"Version"`
-	// What is allowed or denied; one block each.
-	Statement []Statement `mapstructure:"Statement"`
-}
-
-// Statement allows or denies actions on resources.
-type Statement struct {
-	// `Allow` or `Deny`.
-	Effect string `mapstructure:"Effect"`
-	// The actions, such as `s3:GetObject`.
-	Action []string `mapstructure:"Action"`
-	// The ARNs of the resources, or `*`.
-	Resource []string `mapstructure:"Resource"`
-}
-
-// RootVolume is the first disk of the instance.
-type RootVolume struct {
-	// In GiB, 1 to 65536. Default: the size of the source AMI's.
-	Size int `mapstructure:"size"`
-	// `gp2`, `gp3`, `io1`, `io2`, `st1`, `sc1` or `standard`. Default: that of the source AMI.
-	Type string `mapstructure:"type"`
-	// Operations per second: 3000 to 80000 for `gp3`, 100 to 64000 for `io1`,
-	// 100 to 256000 for `io2`, which need it; the other types don't take it.
-	IOPS int `mapstructure:"iops"`
-	// In MiB/s, 125 to 2000. Only for `gp3`. Default: 125.
-	Throughput int `mapstructure:"throughput"`
-	// Encrypt the volume at launch; the AMI is then encrypted without a second
-	// copy. Default: as the source AMI and the account's settings say.
-	Encrypted config.Trilean `mapstructure:"encrypted"`
-	// The KMS key: id, ARN, or `alias/name`. Needs `encrypted = true`. Default: the account's default key for EBS.
-	KMSKeyID string `mapstructure:"kms_key_id"`
-}
-
 // MetadataOptions are those of the instance metadata service.
 type MetadataOptions struct {
 	// `enabled`, the default and the only choice: the agent takes its identity from the service.
@@ -140,6 +85,17 @@ type MetadataOptions struct {
 	HTTPPutResponseHopLimit int `mapstructure:"http_put_response_hop_limit"`
 	// `enabled` or `disabled`: the instance's tags in its metadata. Default: `disabled`.
 	InstanceMetadataTags string `mapstructure:"instance_metadata_tags"`
+}
+
+// Placement says on what kind of hardware the instance runs.
+type Placement struct {
+	// `default` (shared), `dedicated` or `host`. Default: what the VPC says; `host`
+	// where a host or a group of hosts is given.
+	Tenancy string `mapstructure:"tenancy"`
+	// The dedicated host. Conflicts with `host_resource_group_arn`.
+	HostID string `mapstructure:"host_id"`
+	// The resource group of dedicated hosts. Conflicts with `host_id`.
+	HostResourceGroupARN string `mapstructure:"host_resource_group_arn"`
 }
 
 const (
@@ -153,6 +109,9 @@ const (
 	disabled  = "disabled"
 	required  = "required"
 	terminate = "terminate"
+
+	stopInstead = "stop"
+	tenancyHost = "host"
 )
 
 func (c *RunConfig) setDefaults() {
@@ -171,17 +130,6 @@ func (c *RunConfig) setDefaults() {
 	if c.MetadataOptions.HTTPEndpoint == "" {
 		c.MetadataOptions.HTTPEndpoint = enabled
 	}
-	if p := c.TemporaryIAMInstanceProfilePolicyDocument; p != nil && p.Version == "" {
-		p.Version = policyVersion
-	}
 	c.RunTag.CopyOn(&c.RunTags)
 	c.RunVolumeTag.CopyOn(&c.RunVolumeTags)
-}
-
-// securityGroups are the given ones, under whichever name they were given.
-func (c *RunConfig) securityGroups() []string {
-	if c.SecurityGroupID != "" {
-		return []string{c.SecurityGroupID}
-	}
-	return c.SecurityGroupIDs
 }

@@ -102,7 +102,33 @@ func TestPrepareAccepts(t *testing.T) {
 		"tag blocks":             {"tag": []block{{"key": "a", "value": "b"}}, "run_tag": []block{{"key": "c", "value": "d"}}},
 		"name with all it takes": {"ami_name": "a(b)[c] d.e/f-g'h@i_j"},
 		"cleaned name":           {"ami_name": "{{ clean_resource_name `a:b` }}"},
-		"extra statements":       {"temporary_iam_instance_profile_policy_document": block{"Version": "2012-10-17", "Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}}}},
+		"types":                  {"instance_type": "", "instance_types": []string{"t3.small", "c5.large"}},
+		"spot types":             {"instance_type": "", "spot_instance_types": []string{"t3.small", "t3a.small"}},
+		"spot, then others":      {"instance_type": "", "spot_instance_types": []string{"t3.small"}, "instance_types": []string{"c5.large"}},
+		"spot price":             {"spot_price": "0.05", "spot_allocation_strategy": "lowest-price", "spot_tags": block{"a": "b"}, "fleet_tags": block{"a": "b"}},
+		"spot by itself":         {"spot_price": "auto", "spot_only": true},
+		"spot off":               {"spot_price": "0"},
+		"subnets":                {"subnet_ids": []string{"subnet-0123456789abcdef0", "subnet-01234567"}},
+		"subnet filter":          {"subnet_filter": block{"filters": block{"tag:Class": "build"}, "most_free": true}},
+		"vpc and group filters":  {"vpc_filter": block{"filters": block{"isDefault": "true"}}, "security_group_filter": block{"filter": []block{{"name": "group-name", "value": "web"}}}},
+		"zone":                   {"availability_zone": "us-east-1a"},
+		"local zone":             {"availability_zone": "us-west-2-lax-1a"},
+		"host":                   {"placement": block{"host_id": "h-0123456789abcdef0"}},
+		"tenancy":                {"tenancy": "dedicated"},
+		"reservation":            {"capacity_reservation_id": "cr-0123456789abcdef0"},
+		"reservations":           {"capacity_reservation_preference": "open"},
+		"credits":                {"enable_unlimited_credits": true},
+		"devices":                {"launch_block_device_mappings": []block{{"device_name": "/dev/sdf", "volume_size": 10, "volume_type": "gp3", "encrypted": true, "kms_key_id": "alias/k"}, {"device_name": "/dev/sdg", "no_device": true}, {"device_name": "/dev/sdh", "virtual_name": "ephemeral0"}}},
+		"stops by itself":        {"disable_stop_instance": true, "shutdown_behavior": "stop"},
+		"no profile":             {"iam_mode": "default_host_management"},
+		"existing profile":       {"iam_mode": "existing", "iam_instance_profile": "builders"},
+		"shared profile":         {"shared_iam_instance_profile": "packer", "temporary_iam_instance_profile_path": "/ci/", "temporary_iam_instance_profile_permissions_boundary": "arn:aws:iam::123456789012:policy/b"},
+		"managed policies":       {"temporary_iam_instance_profile_policy_arns": []string{"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}},
+		"endpoint":               {"custom_endpoint_ec2": "https://vpce-0abc.ec2.us-east-1.vpce.amazonaws.com"},
+		"endpoints of AWS":       {"use_dualstack_endpoint": true, "use_fips_endpoint": true, "skip_metadata_api_check": true, "skip_credential_validation": true, "decode_authorization_messages": true},
+		"assume role in full": {"assume_role": block{"role_arn": "arn:aws:iam::123456789012:role/x", "duration_seconds": 3600, "external_id": "e", "policy": "{}",
+			"policy_arns": []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"}, "session_name": "s", "tags": block{"a": "b"}, "transitive_tag_keys": []string{"a"}}},
+		"extra statements": {"temporary_iam_instance_profile_policy_document": block{"Version": "2012-10-17", "Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := prepare(t, with(more)); err != nil {
@@ -139,7 +165,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"subnet_id":            {block{"subnet_id": "subnet-1"}, `subnet_id: "subnet-1" is not allowed`},
 		"group":                {block{"security_group_ids": []string{"web"}}, `security_group_ids[0]: "web" is not allowed`},
 		"both groups":          {block{"security_group_id": id, "security_group_ids": []string{id}}, "both are given"},
-		"profile and policy":   {block{"iam_instance_profile": "x", "temporary_iam_instance_profile_policy_document": block{"Statement": []block{statement}}}, "which a given profile replaces"},
+		"profile and policy":   {block{"iam_instance_profile": "x", "temporary_iam_instance_profile_policy_document": block{"Statement": []block{statement}}}, "which iam_instance_profile replaces"},
 		"empty policy":         {block{"temporary_iam_instance_profile_policy_document": block{"Version": "2012-10-17"}}, "it has no Statement"},
 		"volume type":          {block{"root_volume": block{"type": "ssd"}}, `root_volume.type: "ssd" is not allowed`},
 		"iops on gp2":          {block{"root_volume": block{"type": "gp2", "iops": 3000}}, `root_volume.iops: type "gp2" does not take it`},
@@ -170,6 +196,44 @@ func TestPrepareRefuses(t *testing.T) {
 		"bad template":         {block{"tags": block{"x": "{{ .SourceAMI"}}, "invalid 'tags'"},
 		"communicator":         {block{"communicator": "winrm"}, `communicator: "winrm" is not allowed; it takes "ssm" or "ssh" or "none"`},
 		"ssm with a password":  {block{"ssh_password": "x"}, `set communicator = "ssh"`},
+		"two types":            {block{"instance_types": []string{"t3.micro"}}, "instance_type and instance_types: both are given"},
+		"bad type in a list":   {block{"instance_type": "", "instance_types": []string{"small"}}, `instance_types[0]: "small" is not allowed`},
+		"a type twice":         {block{"instance_type": "", "instance_types": []string{"t3.small", "t3.small"}}, "in the list twice"},
+		"mixed types":          {block{"instance_type": "", "instance_types": []string{"t3.small", "t4g.small"}}, "t3.small is x86_64, and t4g.small is arm64"},
+		"type and spot types":  {block{"spot_instance_types": []string{"t3.micro"}}, "instance_type and spot_instance_types: both are given"},
+		"price of words":       {block{"spot_price": "cheap"}, `spot_price: "cheap" is not allowed`},
+		"strategy":             {block{"spot_price": "auto", "spot_allocation_strategy": "best"}, "spot_allocation_strategy"},
+		"spot tags alone":      {block{"spot_tags": block{"a": "b"}}, `spot_tags: no spot instance is asked for`},
+		"spot types for none":  {block{"instance_type": "", "spot_instance_types": []string{"t3.small"}, "spot_price": "0"}, "asks for no spot instance"},
+		"spot on a host":       {block{"spot_price": "auto", "placement": block{"host_id": "h-0123456789abcdef0"}}, "spot instances don't run on dedicated hosts"},
+		"two subnets options":  {block{"subnet_id": "subnet-01234567", "subnet_ids": []string{"subnet-01234568"}}, "subnet_id and subnet_ids: both are given"},
+		"subnet twice":         {block{"subnet_ids": []string{"subnet-01234567", "subnet-01234567"}}, "in the list twice"},
+		"empty subnet filter":  {block{"subnet_filter": block{"random": true}}, "subnet_filter: filters is empty"},
+		"free and random":      {block{"subnet_filter": block{"filters": block{"a": "b"}, "random": true, "most_free": true}}, "most_free and random are both set"},
+		"zone's name":          {block{"availability_zone": "us-east-1"}, "availability_zone"},
+		"tenancy name":         {block{"tenancy": "shared"}, `tenancy: "shared" is not allowed`},
+		"tenancy twice":        {block{"tenancy": "host", "placement": block{"tenancy": "host"}}, "tenancy and placement.tenancy: both are given"},
+		"two hosts":            {block{"placement": block{"host_id": "h-01234567", "host_resource_group_arn": "arn:aws:resource-groups:us-east-1:123456789012:group/g"}}, "both are given"},
+		"dedicated on a host":  {block{"tenancy": "dedicated", "placement": block{"host_id": "h-01234567"}}, `tenancy "dedicated" runs on no host of yours`},
+		"reservation's id":     {block{"capacity_reservation_id": "mine"}, "capacity_reservation_id"},
+		"two reservations":     {block{"capacity_reservation_id": "cr-01234567", "capacity_reservation_preference": "open"}, "both are given"},
+		"credits of none":      {block{"instance_type": "m5.large", "enable_unlimited_credits": true}, "m5.large has no CPU credits"},
+		"device without name":  {block{"launch_block_device_mappings": []block{{"volume_size": 10}}}, "launch_block_device_mappings[0].device_name: it is missing"},
+		"device twice":         {block{"launch_block_device_mappings": []block{{"device_name": "/dev/sdf", "volume_size": 10}, {"device_name": "/dev/sdf", "volume_size": 10}}}, "is there already"},
+		"no device with size":  {block{"launch_block_device_mappings": []block{{"device_name": "/dev/sdf", "no_device": true, "volume_size": 1}}}, "go with device_name alone"},
+		"device's type":        {block{"launch_block_device_mappings": []block{{"device_name": "/dev/sdf", "volume_type": "ssd"}}}, `launch_block_device_mappings[0].volume_type: "ssd"`},
+		"device's key":         {block{"launch_block_device_mappings": []block{{"device_name": "/dev/sdf", "kms_key_id": "alias/k"}}}, "without encrypted = true"},
+		"stop and terminate":   {block{"disable_stop_instance": true}, `set shutdown_behavior = "stop" too`},
+		"mode":                 {block{"iam_mode": "none"}, `iam_mode: "none" is not allowed`},
+		"existing none":        {block{"iam_mode": "existing"}, `"existing" needs iam_instance_profile`},
+		"temporary existing":   {block{"iam_mode": "temporary", "iam_instance_profile": "x"}, `"temporary" uses no iam_instance_profile`},
+		"two profiles":         {block{"iam_instance_profile": "x", "shared_iam_instance_profile": "y"}, "both are given"},
+		"shared with policies": {block{"shared_iam_instance_profile": "y", "temporary_iam_instance_profile_policy_arns": []string{"arn:aws:iam::aws:policy/x"}}, "which shared_iam_instance_profile replaces"},
+		"policy arn":           {block{"temporary_iam_instance_profile_policy_arns": []string{"AmazonS3ReadOnlyAccess"}}, "policy_arns[0]"},
+		"boundary":             {block{"temporary_iam_instance_profile_permissions_boundary": "b"}, "permissions_boundary"},
+		"path":                 {block{"temporary_iam_instance_profile_path": "ci"}, "begins and ends with /"},
+		"endpoint's URL":       {block{"custom_endpoint_ec2": "ec2.example"}, "custom_endpoint_ec2"},
+		"endpoint and FIPS":    {block{"custom_endpoint_ec2": "https://ec2.example", "use_fips_endpoint": true}, "custom_endpoint_ec2 and use_fips_endpoint"},
 		"unknown option":       {block{"ami_nom": "x"}, "ami_nom"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,6 +289,9 @@ func TestNeedlessOptions(t *testing.T) {
 		"temporary_security_group_source_cidrs": []string{"10.0.0.0/8"}, "ena_support": false,
 		"ssh_keypair_name": "k", "temporary_key_pair_type": "ed25519", "ssh_bastion_host": "b", "ssh_host": "h",
 		"ssh_clear_authorized_keys": true, "winrm_port": 5985, "ami_virtualization_type": "hvm",
+		"snapshot_groups": []string{"all"}, "vault_aws_engine": block{"name": "packer", "engine_name": "aws"}, "mfa_code": "123456",
+		"fast_launch": block{"enable_fast_launch": true}, "ebs_optimized": true, "enable_nitro_enclave": true, "block_duration_minutes": 60,
+		"license_specifications": []block{{"license_configuration_request": block{"license_configuration_arn": "arn:x"}}},
 	}
 	_, err := prepare(t, with(given))
 	got := problems(err)
@@ -289,5 +356,28 @@ func TestParameter(t *testing.T) {
 		if got := test.c.parameter(test.arch); got != test.want {
 			t.Errorf("%+v %s: %s, want %s", test.c, test.arch, got, test.want)
 		}
+	}
+}
+
+// What a template says of SSH is what the communicator gets.
+func TestSSHOptionsPassThrough(t *testing.T) {
+	b := testBuild(t, block{
+		"ssh_read_write_timeout": "3m", "ssh_keep_alive_interval": "7s", "ssh_pty": true, "ssh_file_transfer_method": "scp",
+		"ssh_ciphers": []string{"aes128-gcm@openssh.com"}, "ssh_key_exchange_algorithms": []string{"curve25519-sha256"},
+		"ssh_local_tunnels": []string{"8080:127.0.0.1:80"}, "ssh_remote_tunnels": []string{"9090:127.0.0.1:90"},
+		"ssh_disable_agent_forwarding": true, "ssh_wait_timeout": "8m", "ssh_handshake_attempts": 4, "ssh_username": "root",
+	})
+	cfg := communicatorConfig(b)
+	c := cfg.SSH.SSH
+	got := []any{
+		cfg.User, c.SSHReadWriteTimeout, c.SSHKeepAliveInterval, c.SSHPty, c.SSHFileTransferMethod, c.SSHCiphers, c.SSHKEXAlgos,
+		c.SSHLocalTunnels, c.SSHRemoteTunnels, c.SSHDisableAgentForwarding, c.SSHTimeout, c.SSHHandshakeAttempts,
+	}
+	want := []any{
+		"root", 3 * time.Minute, 7 * time.Second, true, "scp", []string{"aes128-gcm@openssh.com"}, []string{"curve25519-sha256"},
+		[]string{"8080:127.0.0.1:80"}, []string{"9090:127.0.0.1:90"}, true, 8 * time.Minute, 4,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -167,13 +167,10 @@ func checkAlive(ctx context.Context, b *build) error {
 
 // agentRemedy names what keeps an agent from coming online, the likeliest first.
 func agentRemedy(b *build) string {
-	profile := "the temporary profile was in place, so look at the network"
-	if b.plan.profile != "" {
-		profile = fmt.Sprintf("its role must allow what AmazonSSMManagedInstanceCore does (iam_instance_profile %s)", b.plan.profile)
-	}
+	profile := b.plan.profile.remedy()
 	return fmt.Sprintf("check: instance profile (%s); a way out from %s to ssm, ssmmessages and ec2messages on TCP port 443, "+
 		"by internet gateway with a public address (associate_public_ip_address), NAT gateway or VPC endpoints; egress of %v; "+
-		"that the source image has the agent; a slow start: raise ssm_timeout", profile, b.plan.network.subnet, b.groups)
+		"that the source image has the agent; a slow start: raise ssm_timeout", profile, b.instance.subnet, b.groups)
 }
 
 // connectError adds what the user can do to what the communicator tells.

@@ -126,9 +126,12 @@ func (w *world) struck(raw block, provision hook, at strike, fault func(cancel c
 // named is what a leftover line is known by.
 var named = regexp.MustCompile(`\b(i|ami|sg)-[0-9a-f]+\b|packer-[a-z0-9]+`)
 
+// parts are what comes with something else, and is told only where that is gone.
+var parts = regexp.MustCompile(`\b(vol|fleet)-[0-9a-f]+\b`)
+
 // told reports whether any of the names in a leftover's line was said.
 func told(said, line string) bool {
-	return slices.ContainsFunc(named.FindAllString(line, -1), func(name string) bool { return strings.Contains(said, name) })
+	return slices.ContainsFunc(slices.Concat(named.FindAllString(line, -1), parts.FindAllString(line, -1)), func(name string) bool { return strings.Contains(said, name) })
 }
 
 // onlyNamed fails the test if anything is left that the user was not told of.
@@ -136,13 +139,20 @@ func (w *world) onlyNamed(r result) {
 	w.Helper()
 	said := r.ui.String()
 	left := w.aws.Leftovers()
-	if !strings.Contains(said, "leaves behind") {
+	if r.err != nil {
+		said += "\n" + r.err.Error()
+	}
+	images := strings.Contains(said, "kept, because") || strings.Contains(said, "leaves behind")
+	if !images {
 		left = w.leftovers(r.artifact)
 	}
 	instanceStays := strings.Contains(said, "terminate-instances")
 	for _, line := range left {
 		switch {
-		case r.artifact != nil && (strings.Contains(line, "snap-") || strings.Contains(line, strings.TrimPrefix(r.artifact.Id(), region+":"))):
+		case keeps(r.artifact, line):
+		case images && strings.Contains(line, "snapshot"): // what comes with an image
+		case strings.HasPrefix(line, "kms key"): // the test's own
+		case strings.Contains(line, " terminated"), strings.Contains(line, "shutting-down"): // on its way out
 		case instanceStays && named.FindString(line) == "": // what comes with an instance
 		case !told(said, line):
 			w.Errorf("left behind and not told: %s", line)
@@ -155,11 +165,12 @@ func (w *world) verdictIsRight(r result) {
 	if (r.artifact == nil) != (r.err != nil) {
 		w.Errorf("artifact %v, error %v", r.artifact, r.err)
 	}
-	if r.artifact != nil {
-		id := strings.TrimPrefix(r.artifact.Id(), region+":")
-		found, err := w.ec2().DescribeImages(w.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
-		if err != nil || found.Images[0].State != types.ImageStateAvailable {
-			w.Errorf("the artifact's image: %v, %v", found, err)
+	if r.artifact == nil {
+		return
+	}
+	for region, id := range r.regional(w.T) {
+		if image := w.imageIn(region, id); image.State != types.ImageStateAvailable {
+			w.Errorf("the artifact's image %s in %s is %s", id, region, image.State)
 		}
 	}
 }
@@ -177,7 +188,7 @@ func TestEveryCallRefused(t *testing.T) {
 		})
 }
 
-var phased = regexp.MustCompile(`^(plan|launch|connect|image): `)
+var phased = regexp.MustCompile(`^(plan|launch|connect|image|distribute): `)
 
 // An answer that is lost after the call had its effect is asked for again, and
 // what the lost one made is found instead of made twice.
@@ -205,6 +216,64 @@ func TestCancelledAtEveryCall(t *testing.T) {
 				w.Errorf("the context's own error is told: %v", r.err)
 			}
 			w.verdictIsRight(r)
+			if r.err != nil && strings.Contains(r.err.Error(), "kept, because") {
+				w.onlyNamed(r) // cancelled at the moment in which the image became available
+				return
+			}
 			w.nothingLeft(r)
 		})
+}
+
+// A spot build with everything that only such a one has: fleet and launch
+// template, a role with managed policies, volumes that outlive their instance.
+func (w *world) spot() block {
+	return w.template(block{
+		"communicator": "none", "skip_create_ami": true,
+		"instance_type": "", "spot_instance_types": []string{"t3.small", "t3.medium"},
+		"temporary_iam_instance_profile_policy_arns": []string{"arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"},
+		"launch_block_device_mappings":               []block{{"device_name": "/dev/sdf", "volume_size": 5, "delete_on_termination": false}},
+		"decode_authorization_messages":              true,
+	})
+}
+
+// spotCalls is how many calls the build of spot makes at most.
+const spotCalls = 34
+
+func sweepSpot(t *testing.T, fault func(cancel context.CancelFunc) localaws.Fault, check func(w *world, r result)) {
+	for nth := 1; nth <= spotCalls; nth++ {
+		at := strike{"", nth}
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, localaws.Options{NoMachines: true})
+			w.struck(w.spot(), nil, at, fault, check)
+		})
+	}
+}
+
+func TestEveryCallOfSpotRefused(t *testing.T) {
+	t.Parallel()
+	sweepSpot(t,
+		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Deny: true} },
+		func(w *world, r result) { w.onlyNamed(r) })
+}
+
+func TestEveryAnswerOfSpotLost(t *testing.T) {
+	t.Parallel()
+	sweepSpot(t,
+		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Drop: true, After: true} },
+		func(w *world, r result) {
+			if r.err != nil {
+				w.Errorf("the build failed: %v", r.err)
+			}
+			w.nothingLeft(r)
+		})
+}
+
+func TestCancelledAtEveryCallOfSpot(t *testing.T) {
+	t.Parallel()
+	sweepSpot(t,
+		func(cancel context.CancelFunc) localaws.Fault {
+			return localaws.Fault{Before: func(localaws.Call) { cancel() }}
+		},
+		func(w *world, r result) { w.nothingLeft(r) })
 }

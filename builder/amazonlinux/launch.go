@@ -21,6 +21,11 @@ type instance struct {
 	id        string
 	privateIP string
 	publicIP  string
+	kind      string // its type
+	subnet    string
+	zone      string
+	spot      bool              // it can't be stopped, and its own shutdown terminates it
+	volumes   map[string]string // by device
 }
 
 const (
@@ -39,6 +44,7 @@ type stepInstance struct {
 	launched   int      // tries, each with a token of its own
 	tokens     []string // of launches without an id so far, set before they are asked for
 	unanswered bool     // the last of them ended without any answer of EC2's
+	fleets     []string // of spot instances, to be removed
 }
 
 func (s *stepInstance) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
@@ -103,28 +109,78 @@ func onlyDenied(err error) error {
 
 func (s *stepInstance) what() string { return "instance " + s.id }
 
+// runInstance tries the places of the plan until one has an instance: spot,
+// all at once, then on-demand, one after the other.
 func (s *stepInstance) runInstance(ctx context.Context, b *build) error {
+	var tried []string
+	attempt := func(what string, ask func(context.Context, *build) (string, error)) error {
+		b.ui.Say("Launching " + what + "...")
+		tried = append(tried, what)
+		err := s.ask(ctx, b, ask)
+		if awsclient.OutOfCapacity(err) {
+			b.ui.Say(fmt.Sprintf("%s: %s: %s", what, awsclient.Code(err), awsclient.Message(err)))
+		}
+		return err
+	}
+	var err error
+	if len(b.plan.spot) > 0 {
+		if err = attempt("a spot instance", s.askSpot); !awsclient.OutOfCapacity(err) {
+			return err
+		}
+	}
+	for _, at := range b.plan.places {
+		if err = attempt(at.String(), s.askOnDemand(at)); !awsclient.OutOfCapacity(err) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w; AWS has none of: %s; give more instance_types, or subnets of other zones", awsclient.Err(err), strings.Join(tried, ", "))
+}
+
+// newToken is the token of one launch, by which EC2 knows it when it is asked again.
+func (s *stepInstance) newToken(b *build) string {
 	s.launched++
 	token := fmt.Sprintf("packer-%s-%d", b.id, s.launched)
 	s.tokens = append(s.tokens, token)
-	b.ui.Say(fmt.Sprintf("Launching %s in %s...", b.plan.source.instanceType, b.plan.network.subnet))
+	return token
+}
 
-	var made *ec2.RunInstancesOutput
+// ask launches by one way of asking. A launch that was refused for want of
+// capacity made nothing, so its token is forgotten.
+func (s *stepInstance) ask(ctx context.Context, b *build, launch func(context.Context, *build) (string, error)) error {
+	var id string
 	err := retryProfile(ctx, func() (err error) {
 		ctx, cancel := creating(ctx)
 		defer cancel()
-		made, err = b.aws.ec2.RunInstances(ctx, runInput(b, b.plan, b.profile, b.groups, token))
+		id, err = launch(ctx, b)
 		return err
 	})
 	if err != nil {
 		s.unanswered = awsclient.Code(err) == ""
+		if awsclient.OutOfCapacity(err) {
+			s.tokens = nil
+		}
 		return err
 	}
-	s.id = aws.ToString(made.Instances[0].InstanceId)
-	s.tokens = nil
+	s.id, s.tokens = id, nil
 	b.made.enter(s.what(), "aws ec2 terminate-instances --region %s --instance-ids %s", b.plan.region, s.id)
 	b.ui.Say("Instance: " + s.id)
 	return nil
+}
+
+func (s *stepInstance) askOnDemand(at place) func(context.Context, *build) (string, error) {
+	token := ""
+	return func(ctx context.Context, b *build) (string, error) {
+		if token == "" { // the same while the profile is awaited
+			token = s.newToken(b)
+		}
+		in := runInput(b, b.plan, at, b.profile, b.groups)
+		in.ClientToken = aws.String(token)
+		made, err := b.aws.ec2.RunInstances(ctx, in)
+		if err != nil {
+			return "", err
+		}
+		return aws.ToString(made.Instances[0].InstanceId), nil
+	}
 }
 
 // retryProfile tries a launch again while EC2 does not see the new instance
@@ -135,6 +191,7 @@ func retryProfile(ctx context.Context, launch func() error) error {
 		if !profileUnseen(err) || ctx.Err() != nil {
 			return err
 		}
+		phasesOf(ctx).aws(started, time.Now())
 		if time.Since(started) > profileLimit {
 			return fmt.Errorf("instance profile not visible to EC2 within %s: %w", profileLimit, awsclient.Err(err))
 		}
@@ -151,70 +208,10 @@ func profileUnseen(err error) bool {
 		strings.Contains(strings.ToLower(awsclient.Message(err)), "iaminstanceprofile")
 }
 
-// runInput is the launch as EC2 takes it; the plan's dry run sends the same.
-func runInput(b *build, p *plan, profile string, groups []string, token string) *ec2.RunInstancesInput {
-	c := b.config
-	in := &ec2.RunInstancesInput{
-		ImageId:                           p.source.image.ImageId,
-		InstanceType:                      types.InstanceType(p.source.instanceType),
-		MinCount:                          aws.Int32(1),
-		MaxCount:                          aws.Int32(1),
-		BlockDeviceMappings:               p.volumes,
-		InstanceInitiatedShutdownBehavior: types.ShutdownBehavior(c.ShutdownBehavior),
-		MetadataOptions:                   c.MetadataOptions.request(),
-		TagSpecifications: []types.TagSpecification{
-			tagged(types.ResourceTypeInstance, p.texts.run),
-			tagged(types.ResourceTypeVolume, p.texts.volumes),
-			tagged(types.ResourceTypeNetworkInterface, p.texts.run),
-		},
-	}
-	if token != "" {
-		in.ClientToken = aws.String(token)
-	}
-	if c.userData != "" {
-		in.UserData = aws.String(c.userData)
-	}
-	if strings.HasPrefix(profile, "arn:") {
-		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Arn: aws.String(profile)}
-	} else if profile != "" {
-		in.IamInstanceProfile = &types.IamInstanceProfileSpecification{Name: aws.String(profile)}
-	}
-	placeIn(in, p.network.subnet, groups, c.AssociatePublicIPAddress.ToBoolPointer())
-	return in
-}
-
-// placeIn sets subnet and groups. A public address that is asked for, or asked
-// not to be, can only be said on the network interface.
-func placeIn(in *ec2.RunInstancesInput, subnet string, groups []string, public *bool) {
-	if public == nil {
-		in.SubnetId, in.SecurityGroupIds = aws.String(subnet), groups
-		return
-	}
-	in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{
-		DeviceIndex:              aws.Int32(0),
-		SubnetId:                 aws.String(subnet),
-		Groups:                   groups,
-		AssociatePublicIpAddress: public,
-		DeleteOnTermination:      aws.Bool(true),
-	}}
-}
-
-func (m MetadataOptions) request() *types.InstanceMetadataOptionsRequest {
-	request := &types.InstanceMetadataOptionsRequest{
-		HttpEndpoint:         types.InstanceMetadataEndpointState(m.HTTPEndpoint),
-		HttpTokens:           types.HttpTokensState(m.HTTPTokens),
-		InstanceMetadataTags: types.InstanceMetadataTagsState(m.InstanceMetadataTags),
-	}
-	if m.HTTPPutResponseHopLimit != 0 {
-		request.HttpPutResponseHopLimit = aws.Int32(int32(m.HTTPPutResponseHopLimit))
-	}
-	return request
-}
-
 // awaitRunning waits until the instance runs and keeps its addresses.
 func (s *stepInstance) awaitRunning(ctx context.Context, b *build) error {
 	unseenUntil := time.Now().Add(visibleLimit)
-	return await(ctx, s.what()+" running", runningLimit, func(ctx context.Context) (bool, string, error) {
+	return await(ctx, s.what()+" running", b.config.waitLimit(runningLimit), func(ctx context.Context) (bool, string, error) {
 		seen, err := describeInstance(ctx, b, s.id)
 		if awsclient.Code(err) == instanceNotFound && time.Now().Before(unseenUntil) {
 			return false, "not visible yet", nil
@@ -224,7 +221,7 @@ func (s *stepInstance) awaitRunning(ctx context.Context, b *build) error {
 		}
 		switch seen.State.Name {
 		case types.InstanceStateNameRunning:
-			b.instance = &instance{id: s.id, privateIP: aws.ToString(seen.PrivateIpAddress), publicIP: aws.ToString(seen.PublicIpAddress)}
+			b.instance = known(seen)
 			return true, "", nil
 		case types.InstanceStateNamePending:
 			return false, "pending", nil
@@ -232,6 +229,25 @@ func (s *stepInstance) awaitRunning(ctx context.Context, b *build) error {
 			return false, "", death(seen)
 		}
 	})
+}
+
+// known is what the build needs to know of its instance.
+func known(seen *types.Instance) *instance {
+	i := &instance{
+		id: aws.ToString(seen.InstanceId), kind: string(seen.InstanceType), subnet: aws.ToString(seen.SubnetId),
+		privateIP: aws.ToString(seen.PrivateIpAddress), publicIP: aws.ToString(seen.PublicIpAddress),
+		spot: seen.InstanceLifecycle == types.InstanceLifecycleTypeSpot,
+	}
+	i.volumes = map[string]string{}
+	for _, d := range seen.BlockDeviceMappings {
+		if d.Ebs != nil {
+			i.volumes[aws.ToString(d.DeviceName)] = aws.ToString(d.Ebs.VolumeId)
+		}
+	}
+	if seen.Placement != nil {
+		i.zone = aws.ToString(seen.Placement.AvailabilityZone)
+	}
+	return i
 }
 
 // A deathError is an instance that ended while the build needed it.
@@ -280,6 +296,7 @@ func (s *stepInstance) terminate(ctx context.Context, b *build) error {
 	}
 	for _, id := range ids {
 		what := "instance " + id
+		err = errors.Join(err, takeVolumes(ctx, b, id))
 		_, terminateErr := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 		if terminateErr != nil && awsclient.Code(terminateErr) != instanceNotFound {
 			err = errors.Join(err, fmt.Errorf("%s: %w; run: %s", what, awsclient.Err(terminateErr), b.made.remedy(what)))
@@ -287,19 +304,53 @@ func (s *stepInstance) terminate(ctx context.Context, b *build) error {
 		}
 		b.made.strike(what)
 	}
-	return err
+	return errors.Join(err, s.removeFleets(ctx, b))
 }
 
-// lost finds instances by the tokens of launches that were not answered with
-// an id. A launch that was under way when it was given up may show only a moment later.
+// takeVolumes sees to it that the volumes go with the instance which the
+// template, for the sake of the image, has outlive theirs.
+func takeVolumes(ctx context.Context, b *build, id string) error {
+	devices := kept(b.plan.volumes)
+	if len(devices) == 0 {
+		return nil
+	}
+	in := &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(id)}
+	for _, name := range devices {
+		in.BlockDeviceMappings = append(in.BlockDeviceMappings, types.InstanceBlockDeviceMappingSpecification{
+			DeviceName: aws.String(name), Ebs: &types.EbsInstanceBlockDeviceSpecification{DeleteOnTermination: aws.Bool(true)},
+		})
+	}
+	_, err := b.aws.ec2.ModifyInstanceAttribute(ctx, in)
+	switch code := awsclient.Code(err); {
+	case err == nil, code == instanceNotFound, code == "IncorrectInstanceState":
+		return nil
+	}
+	for _, name := range devices {
+		b.enterVolume(id, name)
+	}
+	return fmt.Errorf("volumes of %s at %s: %w", id, strings.Join(devices, ", "), awsclient.Err(err))
+}
+
+// enterVolume records a volume that its instance will leave behind.
+func (b *build) enterVolume(instance, device string) {
+	if b.instance != nil && b.instance.id == instance && b.instance.volumes[device] != "" {
+		volume := b.instance.volumes[device]
+		b.made.enter("volume "+volume, "aws ec2 delete-volume --region %s --volume-id %s", b.plan.region, volume)
+		return
+	}
+	b.made.enter(fmt.Sprintf("volume of %s at %s", instance, device),
+		"aws ec2 describe-volumes --region %s --filters Name=tag:%s,Values=%s has its id; aws ec2 delete-volume --region %[1]s --volume-id", b.plan.region, tagBuild, b.id)
+}
+
+// lost finds the instances of launches that were not answered with an id. A launch that was under way when it was given up may show only a moment later.
 func (s *stepInstance) lost(ctx context.Context, b *build) ([]string, error) {
 	if len(s.tokens) == 0 {
 		return nil, nil
 	}
-	ids, err := byToken(ctx, b, s.tokens)
+	ids, err := s.own(ctx, b)
 	if err == nil && len(ids) == 0 && s.unanswered {
 		_ = sleep(ctx, lostPause)
-		ids, err = byToken(ctx, b, s.tokens)
+		ids, err = s.own(ctx, b)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look for an instance whose launch was not answered: %w; find it by the tag %s=%s", awsclient.Err(err), tagBuild, b.id)
@@ -310,9 +361,11 @@ func (s *stepInstance) lost(ctx context.Context, b *build) ([]string, error) {
 	return ids, nil
 }
 
-func byToken(ctx context.Context, b *build, tokens []string) ([]string, error) {
+// own are the instances of this build, found by its tag: those of a fleet have
+// no token. What fleet they are of is learned with them.
+func (s *stepInstance) own(ctx context.Context, b *build) ([]string, error) {
 	found, err := b.aws.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{
-		Filters: []types.Filter{filter("client-token", tokens...), filter("instance-state-name", "pending", "running", "stopping", "stopped")},
+		Filters: []types.Filter{filter("tag:"+tagBuild, b.id), filter("instance-state-name", "pending", "running", "stopping", "stopped")},
 	})
 	if err != nil {
 		return nil, err
@@ -321,6 +374,11 @@ func byToken(ctx context.Context, b *build, tokens []string) ([]string, error) {
 	for _, reservation := range found.Reservations {
 		for _, i := range reservation.Instances {
 			ids = append(ids, aws.ToString(i.InstanceId))
+			for _, t := range i.Tags {
+				if aws.ToString(t.Key) == "aws:ec2:fleet-id" {
+					s.keepFleet(b, aws.ToString(t.Value))
+				}
+			}
 		}
 	}
 	return ids, nil

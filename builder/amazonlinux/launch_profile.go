@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,11 +18,13 @@ import (
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
-// stepProfile makes a temporary role and instance profile, where none is given.
+// stepProfile makes the role and instance profile that the plan has to be made:
+// temporary ones, or those that builds share and that stay.
 // Both have the same name, which is known before they are made, so that they
 // are found again whatever happens.
 type stepProfile struct {
-	name string // set before anything is made
+	name   string // set before anything is made
+	shared bool   // not this build's alone: never removed
 }
 
 const (
@@ -54,11 +58,17 @@ func (s *stepProfile) Cleanup(bag multistep.StateBag) {
 }
 
 func (s *stepProfile) create(ctx context.Context, b *build) error {
-	if b.plan.profile != "" {
-		b.profile = b.plan.profile
+	p := b.plan.profile
+	if !p.makes() {
+		b.profile = p.existing()
 		return nil
 	}
-	if s.name == "" {
+	switch {
+	case s.name != "":
+	case p.missing:
+		s.name, s.shared = p.shared, true
+		b.ui.Say("Making role and instance profile " + s.name + ", which stay for other builds")
+	default:
 		s.name = "packer-" + b.id
 		b.ui.Say("Making temporary role and instance profile " + s.name)
 	}
@@ -76,17 +86,63 @@ func (s *stepProfile) create(ctx context.Context, b *build) error {
 func (s *stepProfile) role() string    { return "role " + s.name }
 func (s *stepProfile) profile() string { return "instance profile " + s.name }
 
-// createRole makes the role. The name is this build's alone, so a role that is
-// there already is one whose answer was lost on the way, or an earlier try's.
+// enter records what goes with the build.
+func (s *stepProfile) enter(b *build, what, remove string, args ...any) {
+	if !s.shared {
+		b.made.enter(what, remove, args...)
+	}
+}
+
+// tags are those of the build; what stays after it carries neither its id nor
+// its expiry, by which it would be taken for forgotten.
+func (s *stepProfile) tags(b *build) []types.Tag {
+	all := maps.Clone(b.plan.texts.run)
+	if s.shared {
+		for _, own := range ownTags {
+			delete(all, own)
+		}
+		all["packer-plugin-ssm:shared"] = "true"
+	}
+	return iamTags(all)
+}
+
+// createRole makes the role. A temporary name is this build's alone, so a role that is
+// there already is one whose answer was lost on the way, or an earlier try's; a shared
+// one may be another build's that is at it now, and both make the same of it.
 func (s *stepProfile) createRole(ctx context.Context, b *build) error {
-	b.made.enter(s.role(), "aws iam delete-role-policy --role-name %[1]s --policy-name %[2]s; aws iam delete-role-policy --role-name %[1]s --policy-name %[3]s; aws iam delete-role --role-name %[1]s", s.name, agentPolicy, extraPolicy)
-	_, err := b.aws.iam.CreateRole(ctx, &iam.CreateRoleInput{
+	c := b.config
+	s.enter(b, s.role(), "%s", s.removal(c))
+	in := &iam.CreateRoleInput{
 		RoleName:                 aws.String(s.name),
 		Description:              aws.String("Packer build " + b.id + ": what the SSM agent on the build instance may do"),
 		AssumeRolePolicyDocument: aws.String(trustPolicy(b.plan.caller.Partition)),
-		Tags:                     iamTags(b.plan.texts.run),
+		Tags:                     s.tags(b),
+	}
+	if s.shared {
+		in.Description = aws.String("Packer builds: what the SSM agent on a build instance may do")
+	}
+	if path := c.TemporaryIAMInstanceProfilePath; path != "" {
+		in.Path = aws.String(path)
+	}
+	if boundary := c.TemporaryIAMInstanceProfilePermissionsBoundary; boundary != "" {
+		in.PermissionsBoundary = aws.String(boundary)
+	}
+	return repeated(ctx, busyCode, func(ctx context.Context) error {
+		_, err := b.aws.iam.CreateRole(ctx, in)
+		return unlessCode(err, alreadyExists)
 	})
-	return unlessCode(err, alreadyExists)
+}
+
+// removal is how to remove the role by hand.
+func (s *stepProfile) removal(c *Config) string {
+	steps := []string{"aws iam delete-role-policy --role-name " + s.name + " --policy-name " + agentPolicy}
+	if c.TemporaryIAMInstanceProfilePolicyDocument != nil {
+		steps = append(steps, "aws iam delete-role-policy --role-name "+s.name+" --policy-name "+extraPolicy)
+	}
+	for _, arn := range c.TemporaryIAMInstanceProfilePolicyARNs {
+		steps = append(steps, "aws iam detach-role-policy --role-name "+s.name+" --policy-arn "+arn)
+	}
+	return strings.Join(append(steps, "aws iam delete-role --role-name "+s.name), "; ")
 }
 
 func (s *stepProfile) putPolicies(ctx context.Context, b *build) error {
@@ -94,18 +150,60 @@ func (s *stepProfile) putPolicies(ctx context.Context, b *build) error {
 	if err := s.putPolicy(ctx, b, agentPolicy, agent); err != nil {
 		return err
 	}
+	if s.shared {
+		return nil
+	}
 	if extra := b.config.TemporaryIAMInstanceProfilePolicyDocument; extra != nil {
-		return s.putPolicy(ctx, b, extraPolicy, *extra)
+		if err := s.putPolicy(ctx, b, extraPolicy, *extra); err != nil {
+			return err
+		}
+	}
+	for _, arn := range b.config.TemporaryIAMInstanceProfilePolicyARNs {
+		if err := s.attachPolicy(ctx, b, arn); err != nil {
+			return err
+		}
 	}
 	return nil
 }
+
+// attachPolicy attaches a managed policy. That the policy does not exist has the code by
+// which IAM also says that it does not know the new role yet; the wait ends in either case.
+func (s *stepProfile) attachPolicy(ctx context.Context, b *build, arn string) error {
+	err := repeated(ctx, func(code string, err error) bool {
+		return code == noSuchEntity && !strings.Contains(awsclient.Message(err), arn) || busyCode(code, err)
+	}, func(ctx context.Context) error {
+		_, err := b.aws.iam.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String(s.name), PolicyArn: aws.String(arn)})
+		return err
+	})
+	if awsclient.Code(err) == noSuchEntity {
+		return fmt.Errorf("temporary_iam_instance_profile_policy_arns: %s: %w", arn, err)
+	}
+	return err
+}
+
+// busyCode tells IAM's answer to a change that meets another build's of the same role.
+func busyCode(code string, _ error) bool { return code == "ConcurrentModification" }
+
+// repeated calls until the answer is none of those that pass.
+func repeated(ctx context.Context, passing func(code string, err error) bool, call func(context.Context) error) error {
+	return await(ctx, "settling", visibleLimit, func(ctx context.Context) (bool, string, error) {
+		err := call(ctx)
+		if err != nil && passing(awsclient.Code(err), err) {
+			return false, err.Error(), nil
+		}
+		return err == nil, "", awsclient.Err(err)
+	})
+}
+
+// unsettled tells the answers of IAM to what has just been made, or is being made by another build.
+func unsettled(code string, err error) bool { return code == noSuchEntity || busyCode(code, err) }
 
 func (s *stepProfile) putPolicy(ctx context.Context, b *build, name string, policy PolicyDocument) error {
 	text, err := json.Marshal(policy)
 	if err != nil {
 		return err
 	}
-	return settled(ctx, noSuchEntity, func(ctx context.Context) error {
+	return repeated(ctx, unsettled, func(ctx context.Context) error {
 		_, err := b.aws.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{
 			RoleName:       aws.String(s.name),
 			PolicyName:     aws.String(name),
@@ -116,19 +214,22 @@ func (s *stepProfile) putPolicy(ctx context.Context, b *build, name string, poli
 }
 
 func (s *stepProfile) createProfile(ctx context.Context, b *build) error {
-	b.made.enter(s.profile(), "aws iam remove-role-from-instance-profile --instance-profile-name %[1]s --role-name %[1]s; aws iam delete-instance-profile --instance-profile-name %[1]s", s.name)
-	_, err := b.aws.iam.CreateInstanceProfile(ctx, &iam.CreateInstanceProfileInput{
-		InstanceProfileName: aws.String(s.name),
-		Tags:                iamTags(b.plan.texts.run),
+	s.enter(b, s.profile(), "aws iam remove-role-from-instance-profile --instance-profile-name %[1]s --role-name %[1]s; aws iam delete-instance-profile --instance-profile-name %[1]s", s.name)
+	in := &iam.CreateInstanceProfileInput{InstanceProfileName: aws.String(s.name), Tags: s.tags(b)}
+	if path := b.config.TemporaryIAMInstanceProfilePath; path != "" {
+		in.Path = aws.String(path)
+	}
+	return repeated(ctx, busyCode, func(ctx context.Context) error {
+		_, err := b.aws.iam.CreateInstanceProfile(ctx, in)
+		return unlessCode(err, alreadyExists)
 	})
-	return unlessCode(err, alreadyExists)
 }
 
 // addRole puts the role into the profile before the launch: an agent that
 // starts without credentials asks again only half an hour later. A profile
 // takes one role, so the limit is exceeded where it is in already.
 func (s *stepProfile) addRole(ctx context.Context, b *build) error {
-	return settled(ctx, noSuchEntity, func(ctx context.Context) error {
+	return repeated(ctx, unsettled, func(ctx context.Context) error {
 		_, err := b.aws.iam.AddRoleToInstanceProfile(ctx, &iam.AddRoleToInstanceProfileInput{
 			InstanceProfileName: aws.String(s.name),
 			RoleName:            aws.String(s.name),
@@ -140,7 +241,7 @@ func (s *stepProfile) addRole(ctx context.Context, b *build) error {
 // remove removes the profile, then the role. Each call presumes that the one
 // before it did its work, so the first that fails ends it.
 func (s *stepProfile) remove(ctx context.Context, b *build) error {
-	if s.name == "" {
+	if s.name == "" || s.shared {
 		return nil
 	}
 	_, err := b.aws.iam.RemoveRoleFromInstanceProfile(ctx, &iam.RemoveRoleFromInstanceProfileInput{
@@ -166,6 +267,12 @@ func (s *stepProfile) removeRole(ctx context.Context, b *build) error {
 	}
 	for _, policy := range policies {
 		_, err := b.aws.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: aws.String(s.name), PolicyName: aws.String(policy)})
+		if err = unlessCode(err, noSuchEntity); err != nil {
+			return fmt.Errorf("%s: %w", s.role(), err)
+		}
+	}
+	for _, arn := range b.config.TemporaryIAMInstanceProfilePolicyARNs {
+		_, err := b.aws.iam.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: aws.String(s.name), PolicyArn: aws.String(arn)})
 		if err = unlessCode(err, noSuchEntity); err != nil {
 			return fmt.Errorf("%s: %w", s.role(), err)
 		}

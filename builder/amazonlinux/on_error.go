@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,8 +60,12 @@ func (g *guard) InnerStepName() string {
 
 // Run runs the step, and with -on-error=ask again as often as the user likes.
 func (g *guard) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
+	buildOf(bag).phases.begin(phaseOf(g.step))
 	for {
 		action := g.step.Run(ctx, bag)
+		if action == multistep.ActionHalt {
+			explain(ctx, bag)
+		}
 		if action != multistep.ActionHalt || g.onError != onErrorAsk || ctx.Err() != nil {
 			return action
 		}
@@ -94,9 +99,17 @@ func (g *guard) decide(bag multistep.StateBag) byte {
 
 // Cleanup runs the step's cleanup, unless what it would remove is to stay.
 func (g *guard) Cleanup(bag multistep.StateBag) {
+	b := buildOf(bag)
+	b.phases.begin(phaseCleanup)
+	if release, under := g.step.(*stepRelease); under {
+		release.Cleanup(bag) // only waits
+		return
+	}
 	_, provisions := g.step.(*stepProvision)
 	failed := has(bag, multistep.StateHalted) || has(bag, multistep.StateCancelled)
 	switch {
+	case slices.Contains(b.released, g.step):
+		return
 	case has(bag, stateAborted):
 		return
 	case failed && g.onError == onErrorAbort:

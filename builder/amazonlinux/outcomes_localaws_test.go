@@ -151,11 +151,11 @@ func TestNameIsTaken(t *testing.T) {
 		t.Fatal(first.err)
 	}
 	before := len(w.actions())
-	second := w.build(t.Context(), w.template(block{"packer_force": true}), nil)
+	second := w.build(t.Context(), w.template(nil), nil)
 	if second.err == nil {
 		t.Fatal("two images of one name")
 	}
-	for _, want := range []string{`plan: ami_name: "web-1" is taken by ami-`, "-force replaces no image", "deregister-image"} {
+	for _, want := range []string{`plan: ami_name: "web-1" is taken by ami-`, "set force_deregister = true", "deregister-image"} {
 		if !strings.Contains(second.err.Error(), want) {
 			t.Errorf("the error lacks %q: %v", want, second.err)
 		}

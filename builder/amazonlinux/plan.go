@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
@@ -23,9 +22,12 @@ type plan struct {
 	region  string
 	source  source
 	network network
-	profile string // the given instance profile; "" means a temporary one
-	texts   texts  // tags and description, rendered
+	profile profile
+	texts   texts // tags and description, rendered
 	volumes []types.BlockDeviceMapping
+	images  images  // which images are made where, under which names
+	spot    []place // where a spot instance is asked for, all at once; empty for none
+	places  []place // where on-demand is tried, one after the other
 }
 
 // stepPlan makes the plan, or tells everything that stands against it.
@@ -51,19 +53,16 @@ func phase(name string, err error) error {
 // error is worth more than the same from every look-up.
 func (s *stepPlan) plan(ctx context.Context, b *build) error {
 	b.ui.Say("Planning the build...")
-	p := &plan{region: b.aws.config.Region, profile: b.config.IAMInstanceProfile}
-	identity, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		return awsclient.Err(err)
-	}
-	if p.caller, err = arn.Parse(aws.ToString(identity.Arn)); err != nil {
-		return fmt.Errorf("caller %q: %w", aws.ToString(identity.Arn), err)
+	p := &plan{region: b.aws.config.Region}
+	var err error
+	if p.caller, err = identify(ctx, b); err != nil {
+		return err
 	}
 	err = all(
 		func() error { return p.findSource(ctx, b) },
 		func() error { return p.findNetwork(ctx, b) },
-		func() error { return checkName(ctx, b) },
-		func() error { return checkProfile(ctx, b) },
+		func() error { return p.planImages(ctx, b) },
+		func() error { return p.findProfile(ctx, b) },
 	)
 	if err != nil {
 		return err
@@ -79,16 +78,57 @@ func (s *stepPlan) plan(ctx context.Context, b *build) error {
 // decide is the part that needs several look-ups at once.
 func (p *plan) decide(ctx context.Context, b *build) error {
 	var err error
-	if p.volumes, err = volumes(b.config.RootVolume, p.source.image); err != nil {
+	if p.volumes, err = volumes(&b.config.DiskConfig, p.source.image); err != nil {
 		return err
 	}
-	if err := p.chooseSubnet(ctx, b); err != nil {
+	if err := p.choosePlaces(ctx, b); err != nil {
 		return err
 	}
 	if p.texts, err = render(b, p); err != nil {
 		return err
 	}
+	if err := p.encrypt(ctx, b); err != nil {
+		return err
+	}
+	if err := all(
+		func() error { return p.checkSharing(ctx, b) },
+		func() error { return p.tryCopies(ctx, b) },
+	); err != nil {
+		return err
+	}
 	return tryLaunch(ctx, b, p)
+}
+
+// identify asks who the caller is, unless the template says that nobody knows:
+// then the partition is what the region's name tells.
+func identify(ctx context.Context, b *build) (arn.ARN, error) {
+	if b.config.SkipCredentialValidation {
+		return arn.ARN{Partition: partition(b.aws.config.Region)}, nil
+	}
+	identity, err := b.aws.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return arn.ARN{}, awsclient.Err(err)
+	}
+	caller, err := arn.Parse(aws.ToString(identity.Arn))
+	if err != nil {
+		return arn.ARN{}, fmt.Errorf("caller %q: %w", aws.ToString(identity.Arn), err)
+	}
+	return caller, nil
+}
+
+// partitions are those beside "aws", by the regions' first letters.
+var partitions = map[string]string{
+	"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b",
+	"eu-isoe-": "aws-iso-e", "us-isof-": "aws-iso-f", "eusc-": "aws-eusc",
+}
+
+func partition(region string) string {
+	for prefix, name := range partitions {
+		if strings.HasPrefix(region, prefix) {
+			return name
+		}
+	}
+	return "aws"
 }
 
 // all runs look-ups side by side and returns all of their errors.
@@ -107,48 +147,6 @@ func all(lookups ...func() error) error {
 	return errors.Join(errs...)
 }
 
-// checkName makes sure that no image has the name that the new one is to get.
-func checkName(ctx context.Context, b *build) error {
-	if b.config.SkipCreateAMI {
-		return nil
-	}
-	name := b.config.AMIName
-	found, err := b.aws.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{
-		Owners:  []string{"self"},
-		Filters: []types.Filter{filter("name", name)},
-	})
-	if err != nil || len(found.Images) == 0 {
-		return err
-	}
-	id := aws.ToString(found.Images[0].ImageId)
-	force := ""
-	if b.config.PackerForce {
-		force = " (-force replaces no image)"
-	}
-	return fmt.Errorf("ami_name: %q is taken by %s%s; choose another name, such as %q, or run: aws ec2 deregister-image --region %s --image-id %s",
-		name, id, force, name+"-{{timestamp}}", b.aws.config.Region, id)
-}
-
-// checkProfile makes sure that the given instance profile exists and has a role.
-func checkProfile(ctx context.Context, b *build) error {
-	given := b.config.IAMInstanceProfile
-	if given == "" || b.config.SkipProfileValidation {
-		return nil
-	}
-	found, err := b.aws.iam.GetInstanceProfile(ctx, &iam.GetInstanceProfileInput{InstanceProfileName: aws.String(baseName(given))})
-	switch {
-	case awsclient.Code(err) == "NoSuchEntity":
-		return fmt.Errorf("iam_instance_profile: %q does not exist; create it, or delete the option and the build makes a temporary one", given)
-	case awsclient.Denied(err):
-		return fmt.Errorf("iam_instance_profile: %w, or set skip_profile_validation = true", awsclient.Err(err))
-	case err != nil:
-		return err
-	case len(found.InstanceProfile.Roles) == 0:
-		return fmt.Errorf("iam_instance_profile: %q has no role, so the agent would have no credentials; add one to it", given)
-	}
-	return nil
-}
-
 func filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: aws.String(name), Values: values}
 }
@@ -157,10 +155,10 @@ func filter(name string, values ...string) types.Filter {
 // the request counts: the temporary profile and group are not there yet, and a
 // given profile may be too young for EC2 to see; the launch itself waits for it.
 func tryLaunch(ctx context.Context, b *build, p *plan) error {
-	in := runInput(b, p, p.profile, p.network.groups, "")
+	in := runInput(b, p, p.best(), p.profile.existing(), p.network.groups)
 	in.DryRun = aws.Bool(true)
 	_, err := b.aws.ec2.RunInstances(ctx, in)
-	if awsclient.Code(err) == "DryRunOperation" || profileUnseen(err) {
+	if awsclient.Code(err) == "DryRunOperation" || profileUnseen(err) || awsclient.OutOfCapacity(err) {
 		return nil
 	}
 	return err
@@ -170,17 +168,33 @@ func tryLaunch(ctx context.Context, b *build, p *plan) error {
 func (p *plan) tell(b *build) {
 	ui, image := b.ui, p.source.image
 	ui.Say(fmt.Sprintf("Source AMI: %s (%s)", aws.ToString(image.ImageId), aws.ToString(image.Name)))
-	ui.Say(fmt.Sprintf("Instance: %s (%s) in %s", p.source.instanceType, p.source.architecture, p.network.subnet))
-	profile := p.profile
-	if profile == "" {
-		profile = "temporary, with just what the agent needs"
-	}
-	ui.Say("Instance profile: " + profile)
+	p.tellPlaces(b)
+	ui.Say("Instance profile: " + p.profile.String())
 	if p.network.temporaryGroup {
 		ui.Say(fmt.Sprintf("Security group: temporary, because the default group of %s lets nothing out to port 443", p.network.vpc))
 	}
 	if p.source.isAL2() {
 		ui.Say("Amazon Linux 2 left support on 2026-06-30: it gets no more security updates. " +
 			`Amazon Linux 2023 is release = "2023".`)
+	}
+}
+
+func (p *plan) tellPlaces(b *build) {
+	told := func(places []place) string {
+		list := make([]string, len(places))
+		for i, at := range places {
+			list[i] = at.String()
+		}
+		return strings.Join(list, ", then ")
+	}
+	if len(p.spot) > 0 {
+		b.ui.Say(fmt.Sprintf("Spot instance (%s): by %s one of %s", p.source.architecture, b.config.SpotAllocationStrategy,
+			strings.ReplaceAll(told(p.spot), ", then ", ", ")))
+	}
+	switch {
+	case len(p.places) > 0 && len(p.spot) > 0:
+		b.ui.Say("Without spot capacity: " + told(p.places))
+	case len(p.places) > 0:
+		b.ui.Say(fmt.Sprintf("Instance (%s): %s", p.source.architecture, told(p.places)))
 	}
 }

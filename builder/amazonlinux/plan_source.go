@@ -16,24 +16,25 @@ import (
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
-// A source is the image to start from and the type of instance that runs it.
+// A source is the image to start from, and the types of instance that run it.
 type source struct {
 	image        types.Image
 	architecture string
-	instanceType string
+	onDemand     []string // types, in the order in which they are tried
+	spot         []string // types; nil for no spot instance
 }
 
-// findSource finds the image, and the type that it is to run on. Where the type
-// is given, the architecture comes from it; where it is not, from the image.
+// findSource finds the image, and the types that it is to run on. Where types
+// are given, the architecture comes from them; where none is, from the image.
 func (p *plan) findSource(ctx context.Context, b *build) error {
 	c := b.config
-	archs, err := architectures(ctx, b, c.InstanceType)
+	archs, err := architectures(ctx, b, c.types())
 	if err != nil {
 		return err
 	}
 	if c.Architecture != "" && len(archs) > 0 && !slices.Contains(archs, c.Architecture) {
-		return fmt.Errorf("architecture: %q does not fit instance_type %q, which is %s; change one of them",
-			c.Architecture, c.InstanceType, strings.Join(archs, " or "))
+		return fmt.Errorf("architecture: %q does not fit instance_type %s, which is %s; change one of them",
+			c.Architecture, quoted(c.types()), strings.Join(archs, " or "))
 	}
 	want := c.Architecture
 	if want == "" && len(archs) > 0 {
@@ -43,14 +44,39 @@ func (p *plan) findSource(ctx context.Context, b *build) error {
 	if err != nil {
 		return err
 	}
-	p.source = source{image: *image, architecture: string(image.Architecture), instanceType: c.InstanceType}
-	if p.source.instanceType == "" {
-		p.source.instanceType = defaultType(p.source.architecture)
+	p.source = source{image: *image, architecture: string(image.Architecture), onDemand: c.onDemandTypes()}
+	if len(p.source.onDemand) == 0 {
+		p.source.onDemand = []string{defaultType(p.source.architecture)}
+	}
+	if c.spot() {
+		p.source.spot = c.spotTypes()
+		if len(p.source.spot) == 0 {
+			p.source.spot = p.source.onDemand
+		}
 	}
 	if len(archs) == 0 {
 		archs = []string{p.source.architecture}
 	}
 	return p.source.check(c, archs)
+}
+
+// types are all types that the build may launch.
+func (s *source) types() []string {
+	all := slices.Clone(s.onDemand)
+	for _, name := range s.spot {
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+func quoted(names []string) string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(list, ", ")
 }
 
 func defaultType(architecture string) string {
@@ -60,30 +86,59 @@ func defaultType(architecture string) string {
 	return defaultTypeX86
 }
 
-// architectures are those that the type runs and Amazon Linux has.
-func architectures(ctx context.Context, b *build, name string) ([]string, error) {
-	if name == "" {
+// architectures are those that every one of the types runs and Amazon Linux has.
+func architectures(ctx context.Context, b *build, names []string) ([]string, error) {
+	if len(names) == 0 {
 		return nil, nil
 	}
-	found, err := b.aws.ec2.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{
-		InstanceTypes: []types.InstanceType{types.InstanceType(name)},
-	})
-	if err != nil && strings.HasPrefix(awsclient.Code(err), "InvalidInstanceType") || err == nil && len(found.InstanceTypes) == 0 {
-		return nil, fmt.Errorf("instance_type: %q does not exist in %s; choose another", name, b.aws.config.Region)
+	in := &ec2.DescribeInstanceTypesInput{}
+	for _, name := range names {
+		in.InstanceTypes = append(in.InstanceTypes, types.InstanceType(name))
+	}
+	found, err := b.aws.ec2.DescribeInstanceTypes(ctx, in)
+	if err != nil && strings.HasPrefix(awsclient.Code(err), "InvalidInstanceType") {
+		return nil, unknownType(b, names, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	var archs []string
-	for _, arch := range found.InstanceTypes[0].ProcessorInfo.SupportedArchitectures {
-		if arch == types.ArchitectureTypeX8664 || arch == types.ArchitectureTypeArm64 {
-			archs = append(archs, string(arch))
+	runs := map[string][]string{}
+	for _, t := range found.InstanceTypes {
+		for _, arch := range t.ProcessorInfo.SupportedArchitectures {
+			if arch == types.ArchitectureTypeX8664 || arch == types.ArchitectureTypeArm64 {
+				runs[string(t.InstanceType)] = append(runs[string(t.InstanceType)], string(arch))
+			}
 		}
 	}
-	if len(archs) == 0 {
-		return nil, fmt.Errorf("instance_type: %q runs neither x86_64 nor arm64 Linux; choose another", name)
+	return sharedArchitectures(names, runs)
+}
+
+func unknownType(b *build, names []string, err error) error {
+	if len(names) == 1 {
+		return fmt.Errorf("instance_type: %q does not exist in %s; choose another", names[0], b.aws.config.Region)
 	}
-	return archs, nil
+	return fmt.Errorf("instance_types: not all of %s exist in %s: %s; choose others", quoted(names), b.aws.config.Region, awsclient.Message(err))
+}
+
+// sharedArchitectures are those that all types run, in the order of the first's.
+func sharedArchitectures(names []string, runs map[string][]string) ([]string, error) {
+	var shared []string
+	for i, name := range names {
+		if len(runs[name]) == 0 {
+			return nil, fmt.Errorf("instance_type: %q runs neither x86_64 nor arm64 Linux; choose another", name)
+		}
+		if i == 0 {
+			shared = slices.Clone(runs[name])
+			continue
+		}
+		before := strings.Join(shared, " or ")
+		shared = slices.DeleteFunc(shared, func(arch string) bool { return !slices.Contains(runs[name], arch) })
+		if len(shared) == 0 {
+			return nil, fmt.Errorf("instance_types: %s is %s, and those before it are %s; give types of one architecture",
+				name, strings.Join(runs[name], " or "), before)
+		}
+	}
+	return shared, nil
 }
 
 // findImage finds the source image by whichever option names it.
@@ -209,7 +264,7 @@ func (s *source) check(c *Config, archs []string) error {
 	if c.Architecture != "" && s.architecture != c.Architecture {
 		refuse("it is for %s, and architecture says %s; change one of them", s.architecture, c.Architecture)
 	} else if !slices.Contains(archs, s.architecture) {
-		refuse("it is for %s, and instance_type %s is %s; change one of them", s.architecture, s.instanceType, strings.Join(archs, " or "))
+		refuse("it is for %s, and instance_type %s is %s; change one of them", s.architecture, strings.Join(s.types(), ", "), strings.Join(archs, " or "))
 	}
 	if strings.Contains(name, "-minimal-") && c.userData == "" && c.Comm.Type != communicatorNone {
 		refuse("minimal images lack the SSM agent; choose a full one, or install the agent by user_data")

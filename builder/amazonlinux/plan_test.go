@@ -1,6 +1,7 @@
 package amazonlinux
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
 func TestReachesAWS(t *testing.T) {
@@ -76,7 +79,7 @@ func testImage() types.Image {
 
 // Every volume goes with its instance, whatever the source image says.
 func TestVolumes(t *testing.T) {
-	got, err := volumes(RootVolume{Size: 20, Type: "gp3", IOPS: 4000, Throughput: 250, Encrypted: config.TriTrue, KMSKeyID: "alias/k"}, testImage())
+	got, err := volumes(&DiskConfig{RootVolume: RootVolume{Size: 20, Type: "gp3", IOPS: 4000, Throughput: 250, Encrypted: config.TriTrue, KMSKeyID: "alias/k"}}, testImage())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,8 +93,113 @@ func TestVolumes(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(types.BlockDeviceMapping{}, types.EbsBlockDevice{})); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := volumes(RootVolume{Size: 7}, testImage()); err == nil || !strings.Contains(err.Error(), "can't shrink") {
+	if _, err := volumes(&DiskConfig{RootVolume: RootVolume{Size: 7}}, testImage()); err == nil || !strings.Contains(err.Error(), "can't shrink") {
 		t.Errorf("a root volume smaller than its snapshot: %v", err)
+	}
+}
+
+// What is asked of single devices is laid over the source's, and the rest stays.
+func TestLaunchMappings(t *testing.T) {
+	for name, test := range map[string]struct {
+		asked []BlockDevice
+		want  string // device by device: size, whether it goes with the instance; or in the error
+	}{
+		"a new one":             {[]BlockDevice{{DeviceName: "/dev/sdf", VolumeSize: 50}}, "/dev/xvda 0 true, /dev/sdc 0 true, /dev/sdf 50 true"},
+		"the root":              {[]BlockDevice{{DeviceName: "/dev/xvda", VolumeSize: 20}}, "/dev/xvda 20 true, /dev/sdc 0 true"},
+		"another of the source": {[]BlockDevice{{DeviceName: "/dev/sdc", DeleteOnTermination: config.TriFalse}}, "/dev/xvda 0 true, /dev/sdc 0 false"},
+		"one left out":          {[]BlockDevice{{DeviceName: "/dev/sdc", NoDevice: true}}, "/dev/xvda 0 true, /dev/sdc none"},
+		"instance store":        {[]BlockDevice{{DeviceName: "/dev/sdd", VirtualName: "ephemeral1"}}, "/dev/xvda 0 true, /dev/sdc 0 true, /dev/sdd ephemeral1"},
+		"a small root":          {[]BlockDevice{{DeviceName: "/dev/xvda", VolumeSize: 2}}, "2 GiB is less than the source image's 8 GiB"},
+		"no root":               {[]BlockDevice{{DeviceName: "/dev/xvda", NoDevice: true}}, "is the root device"},
+		"nothing to make of":    {[]BlockDevice{{DeviceName: "/dev/sdf"}}, "give it a volume_size or a snapshot_id"},
+	} {
+		got, err := volumes(&DiskConfig{LaunchMappings: test.asked}, testImage())
+		if told := describe(got); err == nil && told != test.want || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %s, %v; want %s", name, told, err, test.want)
+		}
+	}
+	c := &DiskConfig{RootVolume: RootVolume{Size: 20}, LaunchMappings: []BlockDevice{{DeviceName: "/dev/xvda", VolumeSize: 20}}}
+	if _, err := volumes(c, testImage()); err == nil || !strings.Contains(err.Error(), "both describe the root device") {
+		t.Errorf("the root twice: %v", err)
+	}
+}
+
+func describe(list []types.BlockDeviceMapping) string {
+	var told []string
+	for _, d := range list {
+		line := aws.ToString(d.DeviceName) + " "
+		switch {
+		case d.NoDevice != nil:
+			line += "none"
+		case d.VirtualName != nil:
+			line += *d.VirtualName
+		default:
+			line += fmt.Sprint(aws.ToInt32(d.Ebs.VolumeSize), " ", aws.ToBool(d.Ebs.DeleteOnTermination))
+		}
+		told = append(told, line)
+	}
+	return strings.Join(told, ", ")
+}
+
+func TestSubnetsAlike(t *testing.T) {
+	subnet := func(id, zone string, public bool) types.Subnet {
+		return types.Subnet{SubnetId: aws.String(id), AvailabilityZone: aws.String(zone), MapPublicIpOnLaunch: aws.Bool(public)}
+	}
+	var got string
+	for _, s := range alike([]types.Subnet{subnet("a", "1", true), subnet("b", "1", true), subnet("c", "2", true), subnet("d", "3", false)}) {
+		got += *s.SubnetId
+	}
+	if got != "ac" {
+		t.Errorf("got %s, want one public subnet a zone", got)
+	}
+}
+
+func TestSharedArchitectures(t *testing.T) {
+	runs := map[string][]string{"t3.small": {archX86}, "t4g.small": {archARM}, "c5.large": {archX86}}
+	if got, err := sharedArchitectures([]string{"t3.small", "c5.large"}, runs); err != nil || !slices.Equal(got, []string{archX86}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, names := range [][]string{{"t3.small", "t4g.small"}, {"mac1.metal"}} {
+		if _, err := sharedArchitectures(names, runs); err == nil {
+			t.Errorf("%v: accepted", names)
+		}
+	}
+}
+
+func TestPartition(t *testing.T) {
+	for region, want := range map[string]string{"us-east-1": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso", "us-isob-east-1": "aws-iso-b"} {
+		if got := partition(region); got != want {
+			t.Errorf("%s: %s, want %s", region, got, want)
+		}
+	}
+}
+
+// A refusal of the request itself counts more than a zone without capacity.
+func TestFleetRefusal(t *testing.T) {
+	capacity := types.CreateFleetError{ErrorCode: aws.String("InsufficientInstanceCapacity"), ErrorMessage: aws.String("none")}
+	denied := types.CreateFleetError{ErrorCode: aws.String("UnauthorizedOperation"), ErrorMessage: aws.String("no")}
+	for _, test := range []struct {
+		errs []types.CreateFleetError
+		want string
+	}{
+		{nil, "UnfulfillableCapacity"},
+		{[]types.CreateFleetError{capacity}, "InsufficientInstanceCapacity"},
+		{[]types.CreateFleetError{denied, capacity}, "UnauthorizedOperation"},
+		{[]types.CreateFleetError{capacity, denied}, "UnauthorizedOperation"},
+	} {
+		if got := awsclient.Code(fleetRefusal(test.errs)); got != test.want {
+			t.Errorf("got %s, want %s", got, test.want)
+		}
+	}
+}
+
+func TestReasons(t *testing.T) {
+	got := reasons(`{"allowed":false,"explicitDeny":true,"context":{"principal":{"arn":"arn:aws:iam::1:user/u"},"action":"ec2:RunInstances","resource":"arn:x"}}`)
+	if want := "a policy denies ec2:RunInstances on arn:x to arn:aws:iam::1:user/u"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := reasons("another form"); got != "another form" {
+		t.Errorf("got %s", got)
 	}
 }
 
@@ -114,7 +222,7 @@ func TestSourceCheck(t *testing.T) {
 	} {
 		image, c := testImage(), &Config{}
 		test.change(&image, c)
-		s := source{image: image, architecture: string(image.Architecture), instanceType: "t3.small"}
+		s := source{image: image, architecture: string(image.Architecture), onDemand: []string{"t3.small"}}
 		err := s.check(c, x86)
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
@@ -151,6 +259,8 @@ func TestRenderTags(t *testing.T) {
 		snapshots:   merge(image, map[string]string{"Team": "snapshots"}),
 		run:         merge(temporary, map[string]string{"Name": "mine"}),
 		volumes:     temporary,
+		spot:        temporary,
+		fleet:       temporary,
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(texts{})); diff != "" {
 		t.Error(diff)

@@ -56,6 +56,8 @@ type texts struct {
 	snapshots   map[string]string
 	run         map[string]string
 	volumes     map[string]string
+	spot        map[string]string
+	fleet       map[string]string
 }
 
 func render(b *build, p *plan) (texts, error) {
@@ -77,11 +79,16 @@ func render(b *build, p *plan) (texts, error) {
 	}
 	own := map[string]string{tagBuild: b.id}
 	image := merge(own, tags("tags", c.Tags))
+	if c.SkipAMIRunTags.False() {
+		image = merge(tags("run_tags", c.RunTags), image)
+	}
 	t := texts{
 		image:     image,
 		snapshots: merge(image, tags("snapshot_tags", c.SnapshotTags)),
 		run:       merge(temporary, tags("run_tags", c.RunTags)),
 		volumes:   merge(temporary, tags("run_volume_tags", c.RunVolumeTags)),
+		spot:      merge(temporary, tags("spot_tags", c.SpotTags)),
+		fleet:     merge(temporary, tags("fleet_tags", c.FleetTags)),
 	}
 	var err error
 	if t.description, err = interpolate.Render(c.AMIDescription, &in); err != nil {
@@ -143,41 +150,4 @@ func shortTag(s string) string {
 		return string(r[:maxTagValue])
 	}
 	return s
-}
-
-// volumes are the block devices to launch with: those of the source image, the
-// first with the wishes of root_volume, all of them deleted with the instance.
-func volumes(root RootVolume, image types.Image) ([]types.BlockDeviceMapping, error) {
-	var list []types.BlockDeviceMapping
-	for _, device := range image.BlockDeviceMappings {
-		if device.Ebs == nil {
-			continue // an instance store volume ends with its instance anyway
-		}
-		ebs := &types.EbsBlockDevice{DeleteOnTermination: aws.Bool(true)}
-		if aws.ToString(device.DeviceName) == aws.ToString(image.RootDeviceName) {
-			if size := int(aws.ToInt32(device.Ebs.VolumeSize)); root.Size != 0 && root.Size < size {
-				return nil, fmt.Errorf("root_volume.size: %d GiB is less than the source image's %d GiB; a volume can't shrink", root.Size, size)
-			}
-			root.apply(ebs)
-		}
-		list = append(list, types.BlockDeviceMapping{DeviceName: device.DeviceName, Ebs: ebs})
-	}
-	return list, nil
-}
-
-func (v RootVolume) apply(ebs *types.EbsBlockDevice) {
-	if v.Size != 0 {
-		ebs.VolumeSize = aws.Int32(int32(v.Size))
-	}
-	if v.IOPS != 0 {
-		ebs.Iops = aws.Int32(int32(v.IOPS))
-	}
-	if v.Throughput != 0 {
-		ebs.Throughput = aws.Int32(int32(v.Throughput))
-	}
-	if v.KMSKeyID != "" {
-		ebs.KmsKeyId = aws.String(v.KMSKeyID)
-	}
-	ebs.VolumeType = types.VolumeType(v.Type)
-	ebs.Encrypted = v.Encrypted.ToBoolPointer()
 }

@@ -1,6 +1,7 @@
 package amazonlinux
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
@@ -30,11 +31,16 @@ type build struct {
 	id      string    // names and tags everything that this run makes
 	started time.Time // expiry is counted from here
 
-	plan     *plan     // by stepPlan; never changed afterwards
-	groups   []string  // by stepEgressGroup: the security groups of the instance
-	profile  string    // by stepProfile: name or ARN of the instance profile, "" for none
-	instance *instance // by stepInstance
-	image    string    // by stepImage, once the image is available
+	plan     *plan      // by stepPlan; never changed afterwards
+	groups   []string   // by stepEgressGroup: the security groups of the instance
+	profile  string     // by stepProfile: name or ARN of the instance profile, "" for none
+	instance *instance  // by stepInstance
+	images   []*pending // available: by stepImage the one it made, by stepDistribute the copies
+	final    []*pending // by stepDistribute, once all is done: the images that the build was for
+
+	released []multistep.Step // by stepRelease: whose cleanup is done, or under way
+	tokens   atomic.Int64     // counts the copies that were asked for
+	phases   *phases          // what took how long
 
 	made ledger
 }

@@ -9,12 +9,14 @@ import (
 )
 
 const (
-	// firstPoll and a fifth of the time waited so far, up to steadyPoll, is how
+	// firstPoll and a quarter of the time waited so far, up to steadyPoll, is how
 	// long a wait sleeps between two looks: what is there soon is seen soon, and a
-	// long wait looks every two seconds. The SDK's own waiters go up to two
+	// wait looks every two seconds, after longWait every three. The SDK's own waiters go up to two
 	// minutes, and a build pays for what they overshoot.
 	firstPoll  = 250 * time.Millisecond
 	steadyPoll = 2 * time.Second
+	slowPoll   = 3 * time.Second
+	longWait   = 30 * time.Second
 
 	// creatingGrace is how long a request that makes something is waited for once
 	// the build is cancelled: knowing what it made is worth more than the seconds.
@@ -22,7 +24,10 @@ const (
 )
 
 func pollInterval(waited time.Duration) time.Duration {
-	return min(max(waited/5, firstPoll), steadyPoll)
+	if waited >= longWait {
+		return slowPoll
+	}
+	return min(max(waited/4, firstPoll), steadyPoll)
 }
 
 // A look is one look at what is awaited: done, or what was seen.
@@ -52,6 +57,8 @@ func await(ctx context.Context, what string, limit time.Duration, at look) error
 		if done || err != nil {
 			return err
 		}
+		// What was not there at this look is AWS's time; what the next look comes too late, the plugin's.
+		phasesOf(ctx).aws(started, time.Now())
 		last = seen
 		waited := time.Since(started)
 		if waited >= limit {

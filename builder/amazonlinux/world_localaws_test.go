@@ -104,7 +104,7 @@ func (w *world) build(ctx context.Context, raw block, provision hook) result {
 func (w *world) leftovers(kept packersdk.Artifact) []string {
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		left := slices.DeleteFunc(w.aws.Leftovers(), func(line string) bool {
-			return kept != nil && (strings.Contains(line, strings.TrimPrefix(kept.Id(), region+":")) || strings.Contains(line, "snap-"))
+			return keeps(kept, line)
 		})
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left
@@ -115,6 +115,18 @@ func (w *world) leftovers(kept packersdk.Artifact) []string {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// keeps tells whether a leftover's line is about an artifact's image, or a snapshot.
+func keeps(kept packersdk.Artifact, line string) bool {
+	if kept == nil {
+		return false
+	}
+	part := func(image string) bool {
+		_, id, _ := strings.Cut(image, ":")
+		return strings.Contains(line, id)
+	}
+	return strings.Contains(line, "snap-") || slices.ContainsFunc(strings.Split(kept.Id(), ","), part)
 }
 
 // nothingLeft fails the test if the build left anything but its artifact.
@@ -177,6 +189,13 @@ func (r *recorder) note(s string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.said = append(r.said, s)
+}
+
+// errors is what was said as an error: progress does not tell what is left.
+func (r *recorder) errors() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(slices.DeleteFunc(slices.Clone(r.said), func(s string) bool { return !strings.HasPrefix(s, "error: ") }), "\n")
 }
 
 func (r *recorder) String() string {

@@ -1,8 +1,8 @@
 // Package awsclient is the one way from a template's access options to AWS:
 // region, credentials, retries, and errors told by their API codes.
 //
-// Endpoints are not its business: the SDK reads AWS_ENDPOINT_URL and
-// AWS_ENDPOINT_URL_<SERVICE> by itself.
+// Endpoints come from the SDK, which reads AWS_ENDPOINT_URL and
+// AWS_ENDPOINT_URL_<SERVICE> by itself; only EC2's can be given in a template.
 package awsclient
 
 import (
@@ -14,10 +14,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go/middleware"
@@ -52,6 +55,12 @@ type Options struct {
 	MaxRetries            int // tries of one request; 0 means DefaultMaxRetries
 	AssumeRole            *AssumeRole
 	UserAgent             string // "name/version", added to the SDK's own
+
+	EndpointEC2 string // the URL that stands in for EC2's in Region; empty means the SDK's choice
+	DualStack   bool   // endpoints that have IPv6, too
+	FIPS        bool   // endpoints with FIPS 140 validated cryptography
+	NoMetadata  bool   // don't ask the instance metadata service for credentials
+	SkipProof   bool   // don't prove that there are credentials
 }
 
 // AssumeRole is the role that is taken before anything else is asked.
@@ -78,9 +87,24 @@ func Load(ctx context.Context, o Options) (aws.Config, error) {
 		return aws.Config{}, errors.New(`region: none is set; set region = "us-east-1" (or another) in the source, or AWS_REGION in the environment`)
 	}
 	if o.AssumeRole != nil && o.AssumeRole.RoleARN != "" {
-		cfg.Credentials = assume(cfg, *o.AssumeRole)
+		cfg = As(cfg, *o.AssumeRole)
+	}
+	if o.EndpointEC2 != "" {
+		cfg.ServiceOptions = append(cfg.ServiceOptions, endpointEC2(cfg.Region, o.EndpointEC2))
+	}
+	if o.SkipProof {
+		return cfg, nil
 	}
 	return cfg, proveCredentials(ctx, cfg, o)
+}
+
+// endpointEC2 sets EC2's endpoint. It is that of one region, so clients of others keep their own.
+func endpointEC2(region, url string) func(string, any) {
+	return func(_ string, options any) {
+		if o, ok := options.(*ec2.Options); ok && o.Region == region {
+			o.BaseEndpoint = aws.String(url)
+		}
+	}
 }
 
 func loadOptions(o Options) []func(*config.LoadOptions) error {
@@ -89,8 +113,7 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 		tries = DefaultMaxRetries
 	}
 	list := []func(*config.LoadOptions) error{
-		config.WithRetryMode(aws.RetryModeStandard),
-		config.WithRetryMaxAttempts(tries),
+		config.WithRetryer(func() aws.Retryer { return retryer(tries) }),
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)),
 	}
 	if o.Region != "" {
@@ -98,6 +121,15 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 	}
 	if o.Profile != "" {
 		list = append(list, config.WithSharedConfigProfile(o.Profile))
+	}
+	if o.DualStack {
+		list = append(list, config.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
+	}
+	if o.FIPS {
+		list = append(list, config.WithUseFIPSEndpoint(aws.FIPSEndpointStateEnabled))
+	}
+	if o.NoMetadata {
+		list = append(list, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	}
 	if o.SharedCredentialsFile != "" {
 		list = append(list, config.WithSharedCredentialsFiles([]string{o.SharedCredentialsFile}))
@@ -111,6 +143,31 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 		list = append(list, config.WithAPIOptions([]func(*middleware.Stack) error{agent}))
 	}
 	return list
+}
+
+// retryer is the SDK's standard one, which would also ask again and again for
+// what AWS is out of: EC2 says so with status 500. Another type or zone helps
+// sooner, and that is the caller's to choose.
+func retryer(tries int) aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts = tries
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notForCapacity)}, o.Retryables...)
+	})
+}
+
+func notForCapacity(err error) aws.Ternary {
+	if OutOfCapacity(err) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
+}
+
+// As is cfg with the credentials of a role, which cfg's own assume. They are
+// renewed for as long as they are used.
+func As(cfg aws.Config, role AssumeRole) aws.Config {
+	as := cfg.Copy()
+	as.Credentials = assume(cfg, role)
+	return as
 }
 
 func assume(cfg aws.Config, role AssumeRole) aws.CredentialsProvider {

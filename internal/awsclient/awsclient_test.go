@@ -8,9 +8,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
@@ -145,5 +147,107 @@ func TestErrKeepsCancellation(t *testing.T) {
 	told := Err(err)
 	if !errors.Is(told, context.Canceled) || told.Error() != "GetCallerIdentity: context canceled" {
 		t.Errorf("got %v", told)
+	}
+}
+
+// hosts returns where the calls of the services would go.
+func hosts(t *testing.T, o Options) []string {
+	t.Helper()
+	bare(t)
+	o.Region, o.AccessKey, o.SecretKey = "us-east-1", "AKIA", "b"
+	cfg, err := Load(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	cfg.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+		asked = append(asked, r.URL.Host)
+		return nil, errors.New("asked")
+	})
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	_, _ = ec2.NewFromConfig(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+	_, _ = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+	cfg.Region = "eu-west-1"
+	_, _ = ec2.NewFromConfig(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+	return asked
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }
+
+func TestEndpoints(t *testing.T) {
+	for name, test := range map[string]struct {
+		o    Options
+		want []string // of ec2, of sts, of ec2 in another region
+	}{
+		"usual":      {Options{}, []string{"ec2.us-east-1.amazonaws.com", "sts.us-east-1.amazonaws.com", "ec2.eu-west-1.amazonaws.com"}},
+		"FIPS":       {Options{FIPS: true}, []string{"ec2-fips.us-east-1.amazonaws.com", "sts-fips.us-east-1.amazonaws.com", "ec2-fips.eu-west-1.amazonaws.com"}},
+		"dual stack": {Options{DualStack: true}, []string{"ec2.us-east-1.api.aws", "sts.us-east-1.api.aws", "ec2.eu-west-1.api.aws"}},
+		"own":        {Options{EndpointEC2: "https://vpce-0abc.example"}, []string{"vpce-0abc.example", "sts.us-east-1.amazonaws.com", "ec2.eu-west-1.amazonaws.com"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := hosts(t, test.o); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// The endpoints of the environment hold for a service each.
+func TestEndpointsOfTheEnvironment(t *testing.T) {
+	bare(t)
+	came := serve(t, 200, `<DescribeVpcsResponse/>`)
+	cfg, err := Load(t.Context(), Options{Region: "us-east-1", AccessKey: "AKIA", SecretKey: "b", EndpointEC2: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
+	_, _ = ec2.NewFromConfig(cfg).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+	if len(*came) != 0 {
+		t.Error("the template's endpoint does not win over the environment's")
+	}
+	_, _ = sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+	if len(*came) != 1 {
+		t.Error("the environment's endpoint is not used for STS")
+	}
+}
+
+// What AWS is out of is asked for once; a failure of AWS's own again.
+func TestCapacityIsNotRetried(t *testing.T) {
+	for code, want := range map[string]int{"InsufficientInstanceCapacity": 1, "InternalError": 2} {
+		bare(t)
+		came := serve(t, 500, `<Response><Errors><Error><Code>`+code+`</Code><Message>no</Message></Error></Errors></Response>`)
+		cfg, err := Load(t.Context(), Options{Region: "us-east-1", AccessKey: "AKIA", SecretKey: "b", MaxRetries: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = ec2.NewFromConfig(cfg).RunInstances(t.Context(), &ec2.RunInstancesInput{MinCount: aws.Int32(1), MaxCount: aws.Int32(1)})
+		if Code(err) != code || len(*came) != want || OutOfCapacity(err) != (want == 1) {
+			t.Errorf("%s: asked %d times, want %d; %v", code, len(*came), want, err)
+		}
+	}
+}
+
+func TestLoadSkips(t *testing.T) {
+	bare(t)
+	if _, err := Load(t.Context(), Options{Region: "us-east-1", NoMetadata: true, SkipProof: true}); err != nil {
+		t.Errorf("credentials are proved all the same: %v", err)
+	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
+	asked := serve(t, 404, "")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", os.Getenv("AWS_ENDPOINT_URL"))
+	if _, err := Load(t.Context(), Options{Region: "us-east-1", NoMetadata: true}); err == nil || len(*asked) != 0 {
+		t.Errorf("the metadata service was asked %d times; %v", len(*asked), err)
+	}
+	if _, err := Load(t.Context(), Options{Region: "us-east-1"}); err == nil || len(*asked) == 0 {
+		t.Errorf("the metadata service is never asked: %v", err)
+	}
+}
+
+func TestEncodedMessageIsKept(t *testing.T) {
+	e := Refusal("ec2", "CreateFleet", "UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
+	if e.Encoded != "AAAA" || strings.Contains(e.Error(), "AAAA") || !Denied(e) || Message(e) != "You are not authorized to perform this operation" {
+		t.Errorf("%+v", e)
 	}
 }

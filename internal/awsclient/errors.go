@@ -19,6 +19,7 @@ type Error struct {
 	Code      string // "UnauthorizedOperation"
 	Message   string
 	RequestID string
+	Encoded   string // an authorization message that sts:DecodeAuthorizationMessage can read, if there is one
 
 	cause error
 }
@@ -76,8 +77,28 @@ func Code(err error) string {
 	return ""
 }
 
+// capacityCodes are what EC2 answers where another type, zone or way of paying may help.
+var capacityCodes = []string{
+	"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientReservedInstanceCapacity", "InsufficientCapacity",
+	"ReservationCapacityExceeded", "UnfulfillableCapacity", "MaxSpotInstanceCountExceeded", "SpotMaxPriceTooLow",
+	"InsufficientFreeAddressesInSubnet", "InstanceLimitExceeded", "VcpuLimitExceeded", "Unsupported",
+}
+
+// OutOfCapacity tells whether EC2 refused for want of capacity, quota or
+// support in that place, so that another type or zone may do.
+func OutOfCapacity(err error) bool { return slices.Contains(capacityCodes, Code(err)) }
+
+// Refusal is an error that AWS told inside of an answer that was none.
+func Refusal(service, operation, code, message string) *Error {
+	return &Error{Service: service, Operation: operation, Code: code, Message: plain(message), Encoded: encoded(message)}
+}
+
 // Message is AWS's own message, or "" if err did not come from AWS.
 func Message(err error) string {
+	var told *Error
+	if errors.As(err, &told) {
+		return told.Message
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return api.ErrorMessage()
@@ -113,6 +134,7 @@ func answered(op *smithy.OperationError, api smithy.APIError, cause error) *Erro
 		Operation: op.OperationName,
 		Code:      api.ErrorCode(),
 		Message:   plain(api.ErrorMessage()),
+		Encoded:   encoded(api.ErrorMessage()),
 		cause:     cause,
 	}
 	var response *awshttp.ResponseError
@@ -132,9 +154,17 @@ func unanswered(err error) error {
 	return err
 }
 
+const encodedMark = " Encoded authorization failure message"
+
 // plain cuts the encoded authorization message off: two kilobytes that only
 // sts:DecodeAuthorizationMessage can read.
 func plain(message string) string {
-	message, _, _ = strings.Cut(message, " Encoded authorization failure message")
+	message, _, _ = strings.Cut(message, encodedMark)
 	return strings.TrimRight(message, ". ")
+}
+
+// encoded is what plain cuts off.
+func encoded(message string) string {
+	_, text, _ := strings.Cut(message, encodedMark)
+	return strings.TrimSpace(strings.TrimPrefix(text, ":"))
 }

@@ -163,3 +163,18 @@ func TestExampleSeveral(t *testing.T) {
 		w.inside(image, w.untouched)
 	}
 }
+
+// TestExampleFull builds twice: the second image takes the name of the first in every region.
+func TestExampleFull(t *testing.T) {
+	w := newWorld(t, localaws.Options{})
+	w.example("full")
+	o := w.example("full")
+	for _, region := range []string{"eu-west-1: ami-", "us-east-1: ami-", "us-west-2: ami-"} {
+		w.says(o, region)
+	}
+	w.says(o, "Replacing ami-")
+	w.inside(w.images(1)[0], func(ctx context.Context, guest *inspection.Guest) {
+		w.reads(ctx, guest, "sed 's/-[0-9a-f]*//g' /etc/platform-release", "i of ami")
+		w.untouched(ctx, guest)
+	})
+}

@@ -12,6 +12,7 @@ type ec2State struct {
 	places          map[ec2PlaceKey]*ec2Place
 	regions         map[string]*ec2Region
 	publicAddresses int // given out so far
+	shortages       shortages
 }
 
 type ec2PlaceKey struct{ account, region string }
@@ -66,6 +67,10 @@ func (s *Server) ec2InstanceOperations() map[string]operation {
 		"CreateFleet":                          queryOp(s.createFleet),
 		"DescribeFleets":                       queryOp(s.describeFleets),
 		"DeleteFleets":                         queryOp(s.deleteFleets),
+		"AllocateHosts":                        queryOp(s.allocateHosts),
+		"ReleaseHosts":                         queryOp(s.releaseHosts),
+		"CreateCapacityReservation":            queryOp(s.createCapacityReservation),
+		"CancelCapacityReservation":            queryOp(s.cancelCapacityReservation),
 	}
 }
 
@@ -74,6 +79,7 @@ func (s *Server) ec2ImageOperations() map[string]operation {
 		"DescribeImages":                       queryOp(s.describeImages),
 		"CreateImage":                          queryOp(s.createImage),
 		"CopyImage":                            queryOp(s.copyImage),
+		"RegisterImage":                        queryOp(s.registerImage),
 		"DeregisterImage":                      queryOp(s.deregisterImage),
 		"ModifyImageAttribute":                 queryOp(s.modifyImageAttribute),
 		"DescribeImageAttribute":               queryOp(s.describeImageAttribute),
@@ -85,6 +91,8 @@ func (s *Server) ec2ImageOperations() map[string]operation {
 		"EnableImageDeregistrationProtection":  queryOp(s.enableImageProtection),
 		"DisableImageDeregistrationProtection": queryOp(s.disableImageProtection),
 		"GetImageBlockPublicAccessState":       queryOp(s.imageBlockPublicAccess),
+		"EnableImageBlockPublicAccess":         queryOp(s.enableImageBlock),
+		"DisableImageBlockPublicAccess":        queryOp(s.disableImageBlock),
 	}
 }
 

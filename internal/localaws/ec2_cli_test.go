@@ -28,6 +28,9 @@ func TestCLIReadsEC2(t *testing.T) {
 		{"ec2 delete-key-pair --key-name k --query Return", "True"},
 		{"ec2 get-ebs-encryption-by-default --query EbsEncryptionByDefault", "False"},
 		{"ec2 get-ebs-default-kms-key-id --query KmsKeyId", "alias/aws/ebs"},
+		{"ec2 get-image-block-public-access-state --query ImageBlockPublicAccessState", "unblocked"},
+		{"ec2 enable-image-block-public-access --image-block-public-access-state block-new-sharing --query ImageBlockPublicAccessState", "block-new-sharing"},
+		{"ec2 disable-image-block-public-access --query ImageBlockPublicAccessState", "unblocked"},
 	} {
 		wantCLI(t, s, test.words, test.want)
 	}

@@ -20,6 +20,7 @@ type image struct {
 	public                  bool
 	launchers               []launchPermission // whom it is shared with
 	imdsSupport, bootMode   string
+	tpmSupport, uefiData    string
 	protection              string // "", "enabled-with-cooldown", "enabled-without-cooldown"
 	protectionEnds          time.Time
 	sourceInstance          string
@@ -114,6 +115,7 @@ type imageDescription struct {
 	Platform       string           `xml:"platformDetails"`
 	Usage          string           `xml:"usageOperation"`
 	BootMode       string           `xml:"bootMode,omitempty"`
+	TPM            string           `xml:"tpmSupport,omitempty"`
 	Deprecation    string           `xml:"deprecationTime,omitempty"`
 	IMDS           string           `xml:"imdsSupport,omitempty"`
 	SourceInstance string           `xml:"sourceInstanceId,omitempty"`
@@ -142,7 +144,7 @@ func (p *ec2Place) describeImage(i *image) imageDescription {
 		ID: i.id, State: i.state, OwnerID: i.owner, Created: ec2Time(i.created), Public: i.public, Architecture: i.architecture,
 		Type: "machine", OwnerAlias: i.ownerAlias(), RootType: "ebs", RootDevice: i.rootDevice, Name: i.name,
 		Description: i.description, Devices: setOf(i.devices), Virtualization: "hvm", Tags: p.tagSet(i.id), Hypervisor: "xen",
-		ENA: true, SRIOV: "simple", Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.bootMode,
+		ENA: true, SRIOV: "simple", Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.bootMode, TPM: i.tpmSupport,
 		Deprecation: ec2Time(i.deprecated), IMDS: i.imdsSupport, SourceInstance: i.sourceInstance,
 		SourceImage: i.sourceImage, SourceRegion: i.sourceFrom, FreeTier: true,
 	}

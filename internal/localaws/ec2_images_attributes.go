@@ -156,6 +156,10 @@ func (i *image) checkSharing(c *call, change launchChange) error {
 	if i.state != "available" {
 		return refuse("InvalidAMIID.Unavailable", "The image ID '%s' is currently not available: %s", i.id, i.state)
 	}
+	public := slices.ContainsFunc(change.Add, func(l launchPermission) bool { return l.Group == "all" })
+	if public && c.place().imageBlock != "" {
+		return refuse("OperationNotPermitted", "You can’t publicly share this image because block public access for AMIs is enabled for your account in this Region.")
+	}
 	for _, id := range i.snapshotIDs() {
 		snap := c.images().snapshots[id]
 		if snap == nil || snap.kmsKey == "" {
@@ -164,7 +168,7 @@ func (i *image) checkSharing(c *call, change launchChange) error {
 		if isDefaultKey(snap.kmsKey, c) {
 			return refuse("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
 		}
-		if slices.ContainsFunc(change.Add, func(l launchPermission) bool { return l.Group == "all" }) {
+		if public {
 			return refuse("InvalidParameter", "AMIs with encrypted snapshots can't be made public.")
 		}
 	}
@@ -204,6 +208,8 @@ type imageAttributeOutput struct {
 	LastLaunched *textValue             `xml:"lastLaunchedTime"`
 	IMDS         *textValue             `xml:"imdsSupport"`
 	Protection   *textValue             `xml:"deregistrationProtection"`
+	UEFI         *textValue             `xml:"uefiData"`
+	TPM          *textValue             `xml:"tpmSupport"`
 }
 
 func (s *Server) describeImageAttribute(c *call, in *imageAttributeInput) (*imageAttributeOutput, error) {
@@ -231,6 +237,10 @@ func (s *Server) describeImageAttribute(c *call, in *imageAttributeInput) (*imag
 		out.Devices = &all
 	case "bootMode":
 		out.BootMode = &textValue{img.bootMode}
+	case "uefiData":
+		out.UEFI = &textValue{img.uefiData}
+	case "tpmSupport":
+		out.TPM = &textValue{img.tpmSupport}
 	case "sriovNetSupport":
 		out.SRIOV = &textValue{"simple"}
 	case "lastLaunchedTime":
@@ -365,17 +375,4 @@ func (s *Server) disableImageProtection(c *call, in *imageInput) (*protectOutput
 	}
 	img.protection = ""
 	return &protectOutput{"disabled"}, nil
-}
-
-type blockStateInput struct {
-	dryRun
-}
-
-type blockStateOutput struct {
-	State     string `xml:"imageBlockPublicAccessState"`
-	ManagedBy string `xml:"managedBy"`
-}
-
-func (s *Server) imageBlockPublicAccess(_ *call, in *blockStateInput) (*blockStateOutput, error) {
-	return &blockStateOutput{"unblocked", "account"}, in.check()
 }

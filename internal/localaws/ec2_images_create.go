@@ -33,6 +33,7 @@ type createImageInput struct {
 	Name        string        `query:"Name"`
 	Description string        `query:"Description"`
 	NoReboot    *bool         `query:"NoReboot"`
+	BootMode    string        `query:"BootModeOverride"`
 	Devices     []blockDevice `query:"BlockDeviceMapping"`
 }
 
@@ -59,6 +60,9 @@ func (s *Server) createImage(c *call, in *createImageInput) (*imageIDOutput, err
 	if i.State != "running" && i.State != "stopped" && i.State != "stopping" {
 		return nil, refuse("IncorrectInstanceState", "Instance is not in a state from which it can be imaged: '%s' is not 'running', 'stopping' or 'stopped'.", i.State)
 	}
+	if in.BootMode != "" && (in.BootMode != "uefi" || i.currentBootMode() != "uefi") {
+		return nil, refuse("InvalidParameterValue", "Value (%s) for parameter bootModeOverride is invalid. The instance's current boot mode is %s.", in.BootMode, i.currentBootMode())
+	}
 	devices, err := i.imageDevices(in.Devices)
 	if err != nil {
 		return nil, err
@@ -75,12 +79,16 @@ func (s *Server) createImage(c *call, in *createImageInput) (*imageIDOutput, err
 }
 
 func (i *instance) newImage(in *createImageInput, devices []blockDevice) *image {
-	return &image{
+	img := &image{
 		id: newID("ami"), owner: i.Account, region: i.Region, name: in.Name, description: in.Description,
 		architecture: i.architecture, state: "pending", created: i.place.server.clock.Now(),
 		rootDevice: i.rootDevice, devices: devices, sourceInstance: i.ID, sourceImage: i.ImageID, sourceFrom: i.Region,
 		imdsSupport: i.imageIMDS, bootMode: i.bootMode, agent: i.agent,
 	}
+	if in.BootMode != "" {
+		img.bootMode = in.BootMode
+	}
+	return img
 }
 
 // imageDevices are the mappings of an image of the instance: its volumes as they are, changed by the request.

@@ -45,6 +45,10 @@ type instance struct {
 	monitoring       bool
 	credits          string // "standard" or "unlimited"; empty where it has no meaning
 	tenancy          string
+	hostID           string // the dedicated host that was asked for
+	hostGroup        string // the resource group of hosts, by ARN
+	reservedID       string // the capacity reservation that was asked for
+	reservedGroup    string // the resource group of reservations, by ARN
 	metadata         metadataOptions
 	capacity         string // capacity reservation preference
 	spotRequestID    string

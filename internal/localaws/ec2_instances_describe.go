@@ -66,6 +66,8 @@ type placementDescription struct {
 	ZoneID    string `xml:"availabilityZoneId"`
 	GroupName string `xml:"groupName"`
 	Tenancy   string `xml:"tenancy"`
+	HostID    string `xml:"hostId,omitempty"`
+	HostGroup string `xml:"hostResourceGroupArn,omitempty"`
 }
 
 type attachedDevice struct {
@@ -91,7 +93,8 @@ type cpuDescription struct {
 }
 
 type capacityDescription struct {
-	Preference string `xml:"capacityReservationPreference"`
+	Preference string          `xml:"capacityReservationPreference,omitempty"`
+	Target     *capacityTarget `xml:"capacityReservationTarget"`
 }
 
 type hibernationDescription struct {
@@ -118,10 +121,10 @@ func (p *ec2Place) describeReservation(all []*instance) reservationDescription {
 func (p *ec2Place) describeInstance(i *instance) instanceDescription {
 	d := instanceDescription{
 		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), Reason: i.reason, KeyName: i.keyName, LaunchIndex: i.launchIndex,
-		Type: i.kind.name, LaunchTime: ec2Time(i.LaunchTime), Placement: placementDescription{Zone: i.zone.name, ZoneID: i.zone.id, Tenancy: i.tenancy},
+		Type: i.kind.name, LaunchTime: ec2Time(i.LaunchTime), Placement: placementDescription{Zone: i.zone.name, ZoneID: i.zone.id, Tenancy: i.tenancy, HostID: i.hostID, HostGroup: i.hostGroup},
 		Monitoring: monitoringDescription{i.monitoringState()}, Architecture: i.architecture, RootType: "ebs", RootDevice: i.rootDevice,
 		Virtualization: "hvm", ClientToken: i.clientToken, Tags: p.tagSet(i.ID), Hypervisor: "xen", EBSOptimized: i.ebsOptimized, ENA: true,
-		CPU: i.cpu(), Capacity: capacityDescription{i.capacity}, Metadata: i.describeMetadata(), BootMode: i.bootMode,
+		CPU: i.cpu(), Capacity: i.describeCapacity(), Metadata: i.describeMetadata(), BootMode: i.bootMode,
 		CurrentBootMode: i.currentBootMode(), Platform: "Linux/UNIX", Usage: "RunInstances", UsageTime: ec2Time(i.created),
 		PrivateDNS: privateDNSName{HostnameType: "ip-name"}, Maintenance: maintenanceDescription{"default"},
 	}
@@ -336,4 +339,12 @@ var instanceFilters = filterTable[*instance]{
 
 func ofVolumes(f func(*volume) string) func(*instance) []string {
 	return func(i *instance) []string { return nonEmpty(i.volumes(), f) }
+}
+
+func (i *instance) describeCapacity() capacityDescription {
+	d := capacityDescription{Preference: i.capacity}
+	if i.reservedID != "" || i.reservedGroup != "" {
+		d.Target = &capacityTarget{i.reservedID, i.reservedGroup}
+	}
+	return d
 }

@@ -153,11 +153,8 @@ func (l *launchPlan) decideOptions(c *call, in *runInput) error {
 	if isTrue(in.EBSOptimized) && l.kind.text("ebsoptimized") == "unsupported" {
 		return refuse("InvalidParameterCombination", "EBS-optimized instances are not supported for instance type %s.", l.kind.name)
 	}
-	if p := in.Placement; p != nil && (p.HostID != "" || p.HostGroupARN != "" || p.Tenancy == "host") {
-		return refuse("UnsupportedOperation", "Dedicated hosts are not simulated.")
-	}
-	if cr := in.Capacity; cr != nil && cr.Target != nil && cr.Target.ID != "" {
-		return refuse("InvalidCapacityReservationId.NotFound", "The capacity reservation '%s' does not exist", cr.Target.ID)
+	if err := l.decideReserved(c, in); err != nil {
+		return err
 	}
 	if isTrueIn(in.Enclave) && l.kind.text("enclaves") != "supported" {
 		return refuse("InvalidParameterCombination", "Enclaves are not supported on instance type %s.", l.kind.name)

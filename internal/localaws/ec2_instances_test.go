@@ -226,3 +226,43 @@ func TestUnusableKeyEndsTheInstance(t *testing.T) {
 		t.Errorf("state reason %s", got)
 	}
 }
+
+// A launch that names a host or a reservation gets it, if that fits, and what AWS has run out of is refused.
+func TestLaunchOnHostsReservationsAndShortages(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, Options{})
+	c := ec2Client(t, s, DefaultAccount)
+	zone := aws.String("us-east-1a")
+	reserved, err := c.CreateCapacityReservation(t.Context(), &ec2.CreateCapacityReservationInput{
+		AvailabilityZone: zone, InstanceType: aws.String("t3.micro"), InstanceCount: aws.Int32(1), InstancePlatform: types.CapacityReservationInstancePlatformLinuxUnix,
+	})
+	ok(t, err)
+	in := func(id *string) func(*ec2.RunInstancesInput) {
+		return func(in *ec2.RunInstancesInput) {
+			in.Placement = &types.Placement{AvailabilityZone: zone}
+			in.CapacityReservationSpecification = &types.CapacityReservationSpecification{CapacityReservationTarget: &types.CapacityReservationTarget{CapacityReservationId: id}}
+		}
+	}
+	i, err := runOne(t, c, in(reserved.CapacityReservation.CapacityReservationId))
+	ok(t, err)
+	if i.CapacityReservationSpecification.CapacityReservationTarget == nil {
+		t.Errorf("instance %+v", i.CapacityReservationSpecification)
+	}
+	_, err = runOne(t, c, in(reserved.CapacityReservation.CapacityReservationId))
+	wantAPIError(t, err, "ReservationCapacityExceeded", "sufficient")
+	_, err = runOne(t, c, in(aws.String("cr-0123456789abcdef0")))
+	wantAPIError(t, err, "InvalidCapacityReservationId.NotFound", "does not exist")
+	hosts, err := c.AllocateHosts(t.Context(), &ec2.AllocateHostsInput{AvailabilityZone: zone, InstanceType: aws.String("m5.large"), Quantity: aws.Int32(1)})
+	ok(t, err)
+	_, err = runOne(t, c, func(in *ec2.RunInstancesInput) { in.Placement = &types.Placement{HostId: aws.String(hosts.HostIds[0])} })
+	wantAPIError(t, err, "InvalidHostConfiguration", "t3.micro")
+	_, err = c.ReleaseHosts(t.Context(), &ec2.ReleaseHostsInput{HostIds: hosts.HostIds})
+	ok(t, err)
+	restock := s.RunOut(Shortage{Type: "t3.*", Zone: "us-east-1a", Code: "Unsupported"})
+	launch := func(in *ec2.RunInstancesInput) { in.Placement = &types.Placement{AvailabilityZone: zone} }
+	_, err = runOne(t, c, launch)
+	wantAPIError(t, err, "Unsupported", "us-east-1a")
+	restock()
+	_, err = runOne(t, c, launch)
+	ok(t, err)
+}

@@ -63,12 +63,14 @@ func (p *ec2Place) leftovers() []string {
 			add("network interface", id)
 		}
 	}
+	for id, t := range p.launchTemplates {
+		add("launch template", id, t.name)
+	}
 	for kind, ids := range map[string][]string{
-		"key pair":        slices.Collect(maps.Keys(p.keyPairs)),
-		"vpc endpoint":    slices.Collect(maps.Keys(p.endpoints)),
-		"elastic ip":      slices.Collect(maps.Keys(p.addresses)),
-		"launch template": slices.Collect(maps.Keys(p.launchTemplates)),
-		"fleet":           slices.Collect(maps.Keys(p.fleets)),
+		"key pair":     slices.Collect(maps.Keys(p.keyPairs)),
+		"vpc endpoint": slices.Collect(maps.Keys(p.endpoints)),
+		"elastic ip":   slices.Collect(maps.Keys(p.addresses)),
+		"fleet":        slices.Collect(maps.Keys(p.fleets)),
 	} {
 		for _, id := range ids {
 			add(kind, id)

@@ -17,6 +17,9 @@ func (s *Server) after(d time.Duration, f func()) {
 // launch makes the instances of a plan: pending, with their interfaces and volumes.
 func (p *ec2Place) launch(plan *launchPlan) ([]*instance, error) {
 	s := p.server
+	if err := s.ec2.shortages.refuse(plan.kind.name, plan.subnet.zone.name, plan.spot); err != nil {
+		return nil, err
+	}
 	now := s.clock.Now()
 	reservation := newID("r")
 	var started []*instance
@@ -62,6 +65,12 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 	}
 	if d.Placement != nil && d.Placement.Tenancy != "" {
 		i.tenancy = d.Placement.Tenancy
+	}
+	if d.Placement != nil {
+		i.hostID, i.hostGroup = d.Placement.HostID, d.Placement.HostGroupARN
+	}
+	if d.Capacity != nil && d.Capacity.Target != nil {
+		i.capacity, i.reservedID, i.reservedGroup = "", d.Capacity.Target.ID, d.Capacity.Target.GroupARN
 	}
 	if d.Capacity != nil && d.Capacity.Preference != "" {
 		i.capacity = d.Capacity.Preference

@@ -30,12 +30,15 @@ type ec2Place struct {
 	launchTemplates map[string]*launchTemplate
 	fleets          map[string]*fleet
 	spotRequests    map[string]*spotRequest
+	hosts           map[string]*dedicatedHost
+	reservations    map[string]*capacityReservation
 
 	tags   map[string]map[string]string // resource id -> key -> value
 	tokens map[string]remembered        // action and client token -> what the first call answered
 
 	encryptByDefault bool
 	defaultKMSKey    string // empty: alias/aws/ebs
+	imageBlock       string // "" or "block-new-sharing"
 }
 
 // An ec2Region is what all accounts share in a region: images and snapshots,
@@ -78,6 +81,8 @@ func newEC2Place(s *Server, account, region string) *ec2Place {
 		launchTemplates: map[string]*launchTemplate{},
 		fleets:          map[string]*fleet{},
 		spotRequests:    map[string]*spotRequest{},
+		hosts:           map[string]*dedicatedHost{},
+		reservations:    map[string]*capacityReservation{},
 		tags:            map[string]map[string]string{},
 		tokens:          map[string]remembered{},
 	}

@@ -1,0 +1,122 @@
+package amazonlinux
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
+)
+
+// replace gives the image the name that an older one has (force_deregister). A
+// name belongs to one image and can't be changed, but an image is little more
+// than a name for snapshots: so the old one is deregistered, the new one's
+// snapshots are registered under its name, and its temporary registration goes.
+// The caller has made sure that the new one is available everywhere.
+func replace(ctx context.Context, b *build, p *pending) error {
+	if len(p.target.replaced) == 0 || p.target.name == b.config.AMIName {
+		return nil
+	}
+	in, err := registration(ctx, b, p)
+	if err != nil {
+		return err
+	}
+	// What is to follow is asked first, while nothing is lost.
+	in.DryRun = aws.Bool(true)
+	if _, err := p.api.RegisterImage(ctx, in); onlyDenied(err) != nil {
+		return err
+	}
+	in.DryRun = nil
+	for _, old := range p.target.replaced {
+		b.ui.Say(fmt.Sprintf("Replacing %s in %s...", aws.ToString(old.ImageId), p.target.region))
+		if err := deregisterImage(ctx, p.api, aws.ToString(old.ImageId)); err != nil {
+			return err
+		}
+	}
+	temporary := p.id
+	if err := p.register(ctx, b, in); err != nil {
+		return fmt.Errorf("%w; the new image is %s, under the name %q, and those that had the name %q are deregistered",
+			err, temporary, p.target.name, b.config.AMIName)
+	}
+	what := "image " + temporary
+	b.made.enter(what, "aws ec2 deregister-image --region %s --image-id %s", p.target.region, temporary)
+	if err := deregisterImage(ctx, p.api, temporary); err != nil {
+		return fmt.Errorf("%s: %w; run: %s", what, err, b.made.remedy(what))
+	}
+	b.made.strike(what)
+	return nil
+}
+
+// register registers the image under its last name and makes it the one that p speaks of.
+func (p *pending) register(ctx context.Context, b *build, in *ec2.RegisterImageInput) error {
+	registered := &pending{target: p.target, api: p.api}
+	registered.target.name = aws.ToString(in.Name)
+	made, err := p.api.RegisterImage(ctx, in)
+	switch {
+	case awsclient.Code(err) == "InvalidAMIName.Duplicate":
+		err = registered.adopt(ctx, b, err)
+	case err == nil:
+		registered.known(b, aws.ToString(made.ImageId))
+	}
+	if err != nil {
+		return awsclient.Err(err)
+	}
+	if err := registered.awaitAvailable(ctx, b); err != nil {
+		return err
+	}
+	*p = *registered
+	return nil
+}
+
+// registration is the image again, of the same snapshots, under its last name.
+func registration(ctx context.Context, b *build, p *pending) (*ec2.RegisterImageInput, error) {
+	image := p.image
+	in := &ec2.RegisterImageInput{
+		Name:               aws.String(b.config.AMIName),
+		Description:        image.Description,
+		Architecture:       image.Architecture,
+		RootDeviceName:     image.RootDeviceName,
+		VirtualizationType: aws.String(string(image.VirtualizationType)),
+		EnaSupport:         image.EnaSupport,
+		SriovNetSupport:    image.SriovNetSupport,
+		BootMode:           image.BootMode,
+		TpmSupport:         image.TpmSupport,
+		ImdsSupport:        image.ImdsSupport,
+		TagSpecifications:  []types.TagSpecification{tagged(types.ResourceTypeImage, b.plan.texts.image)},
+	}
+	for _, device := range image.BlockDeviceMappings {
+		in.BlockDeviceMappings = append(in.BlockDeviceMappings, registeredDevice(device))
+	}
+	if !strings.HasPrefix(string(image.BootMode), "uefi") {
+		return in, nil
+	}
+	// The variables of UEFI are not in an image's description.
+	seen, err := p.api.DescribeImageAttribute(ctx, &ec2.DescribeImageAttributeInput{
+		ImageId: aws.String(p.id), Attribute: types.ImageAttributeNameUefiData,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if seen.UefiData != nil && aws.ToString(seen.UefiData.Value) != "" {
+		in.UefiData = seen.UefiData.Value
+	}
+	return in, nil
+}
+
+// registeredDevice is a device without what follows from its snapshot, which a registration may not say.
+func registeredDevice(device types.BlockDeviceMapping) types.BlockDeviceMapping {
+	if device.Ebs == nil || device.Ebs.SnapshotId == nil {
+		return device
+	}
+	ebs := *device.Ebs
+	ebs.Encrypted, ebs.KmsKeyId = nil, nil
+	if ebs.VolumeType == types.VolumeTypeGp2 {
+		ebs.Iops = nil // told by EC2, and not taken
+	}
+	device.Ebs = &ebs
+	return device
+}

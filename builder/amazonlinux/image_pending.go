@@ -1,0 +1,173 @@
+package amazonlinux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
+)
+
+// A pending is an image on its way, from the request that makes it until it is
+// available. Nothing shares it: each region's is followed by one goroutine.
+type pending struct {
+	target target
+	api    *ec2Calls
+
+	asked int    // requests that may have made it, whether or not they were answered
+	id    string // known once one was answered
+	dead  bool   // EC2 has given up on it
+
+	available bool
+	image     types.Image // as last seen, once it is available
+}
+
+func (p *pending) what() string { return "image " + p.id }
+
+const deregister = "aws ec2 deregister-image --region %s --image-id %s --delete-associated-snapshots"
+
+func (p *pending) known(b *build, id string) {
+	p.id = id
+	b.made.enter(p.what(), deregister, p.target.region, id)
+	b.ui.Say(fmt.Sprintf("Image in %s: %s", p.target.region, id))
+}
+
+// adopt takes the image that has the name for ours if it carries this build's
+// tag: then an answer was lost and the SDK asked again.
+func (p *pending) adopt(ctx context.Context, b *build, taken error) error {
+	id, err := findOwn(ctx, p.api, b, p.target.name)
+	if err != nil || id == "" {
+		return errors.Join(awsclient.Err(taken), awsclient.Err(err))
+	}
+	p.known(b, id)
+	return nil
+}
+
+// findOwn finds this build's image of a name by its tag; "" if there is none.
+func findOwn(ctx context.Context, api *ec2Calls, b *build, name string) (string, error) {
+	found, err := api.DescribeImages(ctx, &ec2.DescribeImagesInput{
+		Owners:  []string{"self"},
+		Filters: []types.Filter{filter("tag:"+tagBuild, b.id), filter("name", name)},
+	})
+	if err != nil || len(found.Images) == 0 {
+		return "", err
+	}
+	return aws.ToString(found.Images[0].ImageId), nil
+}
+
+// awaitAvailable waits until the image can be used, and tells how far its snapshots are.
+func (p *pending) awaitAvailable(ctx context.Context, b *build) error {
+	unseenUntil := time.Now().Add(visibleLimit)
+	progress := progress{b: b, of: p, next: time.Now().Add(progressEvery)}
+	err := await(ctx, p.what()+" available", b.config.waitLimit(imageLimit), func(ctx context.Context) (bool, string, error) {
+		found, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{p.id}})
+		unseen := strings.HasPrefix(awsclient.Code(err), "InvalidAMIID") || err == nil && len(found.Images) == 0
+		if unseen && time.Now().Before(unseenUntil) {
+			return false, "not visible yet", nil
+		}
+		if unseen {
+			return false, "", fmt.Errorf("%s is gone; did somebody deregister it?", p.what())
+		}
+		if err != nil {
+			return false, "", awsclient.Err(err)
+		}
+		p.image = found.Images[0]
+		switch p.image.State {
+		case types.ImageStateAvailable:
+			return true, "", nil
+		case types.ImageStatePending:
+			return false, progress.see(ctx), nil
+		default:
+			p.dead = true
+			return false, "", fmt.Errorf("%s is %s: %s", p.what(), p.image.State, stateReason(p.image.StateReason))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	p.available = true
+	b.made.strike(p.what())
+	return nil
+}
+
+func stateReason(r *types.StateReason) string {
+	if r == nil {
+		return "EC2 gives no reason"
+	}
+	return strings.TrimSpace(aws.ToString(r.Code) + " " + aws.ToString(r.Message))
+}
+
+// progress prints how far the snapshots are, now and then.
+type progress struct {
+	b    *build
+	of   *pending
+	next time.Time
+	last string
+}
+
+// see returns what was seen last. The look is a courtesy: its failure is not the build's.
+func (p *progress) see(ctx context.Context) string {
+	if time.Now().Before(p.next) {
+		return "pending " + p.last
+	}
+	p.next = time.Now().Add(progressEvery)
+	snapshots, err := ownSnapshots(ctx, p.of.api, p.b)
+	if err != nil || len(snapshots) == 0 {
+		return "pending " + p.last
+	}
+	parts := make([]string, len(snapshots))
+	for i, s := range snapshots {
+		parts[i] = fmt.Sprintf("%s %s", aws.ToString(s.SnapshotId), aws.ToString(s.Progress))
+	}
+	if seen := strings.Join(parts, ", "); seen != p.last {
+		p.last = seen
+		p.b.ui.Say(fmt.Sprintf("Snapshot in %s: %s", p.of.target.region, seen))
+	}
+	return "pending " + p.last
+}
+
+func ownSnapshots(ctx context.Context, api *ec2Calls, b *build) ([]types.Snapshot, error) {
+	found, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
+		OwnerIds: []string{"self"},
+		Filters:  []types.Filter{filter("tag:"+tagBuild, b.id)},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.Snapshots, nil
+}
+
+// discard removes the image that did not become available, and its snapshots.
+func (p *pending) discard(ctx context.Context, b *build) error {
+	if p.asked == 0 || p.available {
+		return nil
+	}
+	if p.id == "" {
+		id, err := findOwn(ctx, p.api, b, p.target.name)
+		if err != nil {
+			return fmt.Errorf("look in %s for an image that may have been made: %w; find it by the tag %s=%s",
+				p.target.region, awsclient.Err(err), tagBuild, b.id)
+		}
+		if id == "" {
+			return nil
+		}
+		p.known(b, id)
+	}
+	b.ui.Say("Removing " + p.what() + ", which did not become available...")
+	err := removeImage(ctx, p.api, p.id, func() ([]string, error) {
+		snapshots, err := ownSnapshots(ctx, p.api, b)
+		return snapshotIDs(snapshots), err
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w; run: %s", p.what(), err, b.made.remedy(p.what()))
+	}
+	b.made.strike(p.what())
+	p.asked, p.id, p.dead = 0, "", false
+	return nil
+}
