@@ -39,7 +39,7 @@ func (p *ec2Place) leftovers() []string {
 		}
 	}
 	for id, v := range p.volumes {
-		if v.state != "deleting" && !(v.deleteOnTermination && p.ending(v.instanceID)) {
+		if v.state != "deleting" && (!v.deleteOnTermination || !p.ending(v.instanceID)) {
 			add("volume", id, v.state)
 		}
 	}
