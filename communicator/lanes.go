@@ -13,6 +13,8 @@ const (
 	defaultSessions = 8
 	maxSessions     = 16
 
+	foreseen = 1 << 20 // bytes of a transfer after which further ones are expected
+
 	laneIdle    = time.Minute      // without use
 	laneLimit   = time.Minute      // opening one
 	laneBackoff = 2 * time.Second  // after the first failure; doubled by each that follows
@@ -195,6 +197,14 @@ func (c *Communicator) warm(want int) {
 		if on, _, _ := l.enter(); on != nil {
 			l.leave()
 		}
+	}
+}
+
+// foresee begins to open a few lanes beside a transfer that does without: there
+// is often another of its size soon after.
+func (c *Communicator) foresee(size int64) {
+	if size >= foreseen && size < lanesFrom {
+		c.warm(int(size/perLane) + 1)
 	}
 }
 

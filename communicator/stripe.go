@@ -64,7 +64,7 @@ type board struct {
 }
 
 func newBoard(m *meter) *board {
-	return &board{meter: m, lend: never, changed: make(chan struct{}), over: make(chan struct{}), typical: 500 * time.Millisecond}
+	return &board{meter: m, lend: never, changed: make(chan struct{}), over: make(chan struct{}), typical: 250 * time.Millisecond}
 }
 
 // change wakes all that wait. mu is held.
@@ -129,9 +129,11 @@ func (b *board) leave(w *worker, err error) (late bool) {
 	if !w.spare {
 		b.owners--
 	}
-	for _, p := range w.holds {
+	holds := w.holds
+	w.holds, w.bytes = nil, 0
+	for _, p := range holds {
 		if p.holders--; !p.done && p.holders == 0 {
-			b.held = slices.DeleteFunc(b.held, func(h *piece) bool { return h == p })
+			b.held = without(b.held, p)
 			b.again = append(b.again, p)
 		}
 	}
@@ -139,7 +141,11 @@ func (b *board) leave(w *worker, err error) (late bool) {
 		b.fails++
 	}
 	b.change()
-	return len(w.holds) > 0
+	return len(holds) > 0
+}
+
+func without(pieces []*piece, p *piece) []*piece {
+	return slices.DeleteFunc(pieces, func(h *piece) bool { return h == p })
 }
 
 const mostFails = 50 // lost workers without a piece done between
@@ -198,14 +204,20 @@ func (b *board) hand(w *worker, p *piece, now time.Time) *piece {
 	p.since = now
 	w.holds = append(w.holds, p)
 	w.bytes += p.size
-	b.held = append(slices.DeleteFunc(b.held, func(h *piece) bool { return h == p }), p)
+	b.held = append(without(b.held, p), p)
 	return p
+}
+
+// greedy tells whether the worker has its share of what is left already, which
+// is then for the others. mu is held.
+func (b *board) greedy(w *worker, left int64, lanes int) bool {
+	return int64(w.bytes) >= max(2*pieceLeast, left/int64(max(b.owners, lanes)+1))
 }
 
 // takeOver is the piece that another worker has had for too long, so that the
 // end does not wait for a session that is slow or hangs. mu is held.
 func (b *board) takeOver(w *worker, now time.Time) (*piece, time.Duration) {
-	patience := 2*b.typical + 500*time.Millisecond
+	patience := 2*b.typical + 250*time.Millisecond
 	for _, p := range b.held {
 		if p.holders > 1 || slices.Contains(w.holds, p) {
 			continue
@@ -218,19 +230,22 @@ func (b *board) takeOver(w *worker, now time.Time) (*piece, time.Duration) {
 	return nil, time.Hour
 }
 
-// finished takes in that the worker is done with its oldest piece, and tells
-// whether it was the first to be.
+// finished takes in that the worker is done with a piece, and tells whether it
+// was the first to be. What it was doing when it left counts as well, but is no
+// longer its own: somebody else may have the piece by now, or be about to.
 func (b *board) finished(w *worker, p *piece) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	w.holds = slices.DeleteFunc(w.holds, func(h *piece) bool { return h == p })
-	w.bytes -= p.size
-	p.holders--
+	if slices.Contains(w.holds, p) {
+		w.holds = without(w.holds, p)
+		w.bytes -= p.size
+		p.holders--
+	}
 	first := !p.done
 	if first {
 		p.done = true
 		b.fails = 0
-		b.held = slices.DeleteFunc(b.held, func(h *piece) bool { return h == p })
+		b.held, b.again = without(b.held, p), without(b.again, p)
 		b.typical += (time.Since(p.since) - b.typical) / 8
 		b.meter.add(p.size)
 	}

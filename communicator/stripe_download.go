@@ -23,7 +23,7 @@ var downloadScript string
 var sendScript string
 
 const (
-	ahead    = 24 << 20 // bytes asked for before those in front of them are written
+	ahead    = 16 << 20 // bytes asked for before those in front of them are written
 	resample = 16 << 20 // bytes sent as they are before compression is tried again
 )
 
@@ -43,6 +43,7 @@ type download struct {
 	board *board
 	file  string
 	size  int64
+	lanes int // wanted
 
 	// Under board.mu:
 	next    int64            // what is not asked for yet
@@ -108,7 +109,7 @@ func (d *download) drop(ctx context.Context) {
 func (d *download) run(ctx context.Context, m *meter) error {
 	d.board = newBoard(m)
 	d.board.fresh, d.board.more = d.cut, func() bool { return d.next < d.size }
-	d.board.lend = d.c.quiet
+	d.board.lend, d.lanes = d.c.quiet, d.c.lanesFor(d.size)
 	d.board.end() // it is all there to be asked for
 	before := d.keep.hello["state"]
 	var there []string // the hash as the guest has it
@@ -119,7 +120,7 @@ func (d *download) run(ctx context.Context, m *meter) error {
 	sum := sha256.New()
 	var broken error
 	writing.Go(func() { broken = d.write(io.MultiWriter(sum, d.output)) })
-	d.c.crew(ctx, d.board, d.c.lanesFor(d.size), d.work)
+	d.c.crew(ctx, d.board, d.lanes, d.work)
 	writing.Wait()
 	if err := cmp.Or(d.board.failure(), broken); err != nil {
 		return err
@@ -142,7 +143,7 @@ func (d *download) run(ctx context.Context, m *meter) error {
 // of the commands. What has to wait for its turn is bounded.
 func (d *download) cut(w *worker) *piece {
 	left := d.size - d.next
-	if left == 0 || d.next-d.written > ahead {
+	if left == 0 || d.next-d.written > ahead || d.board.greedy(w, left, d.lanes) {
 		return nil
 	}
 	size := min(int64(blockSize), max(pieceLeast, left/int64(2*(len(d.c.lanes)+1))))

@@ -58,21 +58,24 @@ func TestTransferThroughFaults(t *testing.T) {
 	comm := c.connect(t, communicator.Config{Say: func(s string) { t.Log(s) }})
 	content := random(24 << 20)
 	first := c.server.Channels().Live()[0].ID()
-	for name, strike := range map[string]func(i int, s *datachannel.Session){
-		"further ones terminated": func(_ int, s *datachannel.Session) {
+	for _, fault := range []struct {
+		name   string
+		strike func(i int, s *datachannel.Session)
+	}{
+		{"further ones terminated", func(_ int, s *datachannel.Session) { // before the first is replaced by another
 			if s.ID() != first { // that would end the build
 				s.Terminate()
 			}
-		},
-		"workers lost":  func(_ int, s *datachannel.Session) { s.WorkerLost() },
-		"some freeze":   func(i int, s *datachannel.Session) { thawLater(t, i, s) },
-		"client is cut": func(_ int, s *datachannel.Session) { s.CutClient() },
-		"hourly close":  func(_ int, s *datachannel.Session) { s.Bye() },
+		}},
+		{"workers lost", func(_ int, s *datachannel.Session) { s.WorkerLost() }},
+		{"some freeze", func(i int, s *datachannel.Session) { thawLater(t, i, s) }},
+		{"client is cut", func(_ int, s *datachannel.Session) { s.CutClient() }},
+		{"hourly close", func(_ int, s *datachannel.Session) { s.Bye() }},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(fault.name, func(t *testing.T) {
 			in := &hookReader{bytes.NewReader(content), 14 << 20, func() {
 				for i, s := range c.server.Channels().Live() {
-					strike(i, s)
+					fault.strike(i, s)
 				}
 			}}
 			if err := comm.Upload("/tmp/f", onlyReader{in}, nil); err != nil {

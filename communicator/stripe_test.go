@@ -53,6 +53,32 @@ func TestNobodyWaitsForASlowSession(t *testing.T) {
 	})
 }
 
+// TestALateAnswerEndsNothingTwice: the last answers of a session may be read
+// after it was given up, before or after somebody else has its pieces.
+func TestALateAnswerEndsNothingTwice(t *testing.T) {
+	for name, handedOn := range map[string]bool{"given back": false, "handed on": true} {
+		b := pieces(2)
+		lost, other := b.join(false), b.join(false)
+		late := b.next(t.Context(), lost)
+		b.leave(lost, errors.New("lost"))
+		if handedOn && b.next(t.Context(), other) != late {
+			t.Fatalf("%s: it was not handed on", name)
+		}
+		if !b.finished(lost, late) {
+			t.Errorf("%s: the late answer does not count", name)
+		}
+		if handedOn && b.finished(other, late) {
+			t.Errorf("%s: a piece was done twice", name)
+		}
+		if p := b.next(t.Context(), other); p == nil || p == late || !b.finished(other, p) {
+			t.Errorf("%s: the other piece was not handed out", name)
+		}
+		if !isDone(b.over) || b.failure() != nil || other.bytes != 0 {
+			t.Errorf("%s: not over, or %d bytes still on the way", name, other.bytes)
+		}
+	}
+}
+
 func TestWhatALostSessionHadIsGivenToOthers(t *testing.T) {
 	b := pieces(3)
 	lost := b.join(false)

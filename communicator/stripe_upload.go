@@ -306,8 +306,8 @@ func (u *upload) room(ctx context.Context) error {
 }
 
 // pop is board.fresh.
-func (u *upload) pop(*worker) *piece {
-	if len(u.ready) == 0 {
+func (u *upload) pop(w *worker) *piece {
+	if len(u.ready) == 0 || u.board.ended && u.board.greedy(w, u.unsent, 0) {
 		return nil
 	}
 	p := u.ready[0]

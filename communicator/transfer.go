@@ -49,6 +49,7 @@ func (c *Communicator) upload(to string, input io.Reader, fi *os.FileInfo) error
 	defer done()
 	if src.size < 0 || src.size >= stripeFrom {
 		c.warm(c.lanesFor(src.size))
+		c.foresee(src.size)
 		if err := c.sendStriped(ctx, src, "file", to, fi); !errors.Is(err, errNotHere) {
 			return err
 		}
@@ -166,6 +167,7 @@ func (c *Communicator) pieceworthy(f *sftp.File, info fs.FileInfo) bool {
 	if info.Size() >= lanesFrom || c.lanesOpen() > 1 {
 		return true
 	}
+	c.foresee(info.Size())
 	sample := make([]byte, sampleSize)
 	n, err := f.ReadAt(sample, info.Size()/2)
 	return err == nil && pays(new(packer).squeeze(sample[:n]), n)
@@ -230,7 +232,7 @@ func (s *sftpClient) get(on *line) (*sftp.Client, error) {
 	return client, nil
 }
 
-// drop forgets a client that may be broken, and ends it.
+// drop forgets a client that is broken, and ends it.
 func (s *sftpClient) drop(client *sftp.Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,8 +249,7 @@ func (c *Communicator) files(on *line, transfer func(*sftp.Client) error) error 
 		return err
 	}
 	err = transfer(client)
-	var refusal *sftp.StatusError
-	if err != nil && !errors.As(err, &refusal) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, sftp.ErrSSHFxConnectionLost) {
 		c.sftp.drop(client)
 	}
 	return err
@@ -315,7 +316,22 @@ func fetch(files *sftp.Client, from string, output io.Writer, elsewhere func(*sf
 	if elsewhere != nil && elsewhere(f, info) {
 		return nil
 	}
+	if size := info.Size(); info.Mode().IsRegular() && size > 0 && size <= packetSize*packetsSent {
+		return fetchAtOnce(f, int(size), output)
+	}
 	_, err = f.WriteTo(output)
+	return err
+}
+
+// fetchAtOnce asks for all of a file in one go, which WriteTo begins by asking
+// for the size once more.
+func fetchAtOnce(f *sftp.File, size int, output io.Writer) error {
+	content := make([]byte, size)
+	n, err := f.ReadAt(content, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	_, err = output.Write(content[:n])
 	return err
 }
 

@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-// wireLimit is how many messages a wire holds: what is sent beyond waits (from the agent) or is dropped (from the client).
+// wireLimit is how many data messages a wire holds: what is sent beyond waits (from the agent) or is dropped (from the
+// client). Acknowledgements always have room: the agent sends them while it takes messages in, so one that waited for a client
+// that waits for the agent would be the end of both.
 const wireLimit = 8192
 
 // A wire carries whole messages one way, with the impairments of that direction, and hands them to deliver one after the
@@ -21,6 +23,7 @@ type wire struct {
 	mu       sync.Mutex
 	room     sync.Cond
 	queue    flights
+	held     int // data messages in queue
 	sent     uint64
 	lastDue  time.Time // of the messages that keep their order
 	lineFree time.Time // when the line has sent what it was given, where bandwidth is limited
@@ -38,7 +41,7 @@ func newWire(d Direction, f *Faults, deliver func([]byte)) *wire {
 func (w *wire) offer(frame []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.queue) >= wireLimit || w.closed {
+	if w.full(frame) || w.closed {
 		return false
 	}
 	w.impaired(frame)
@@ -49,10 +52,15 @@ func (w *wire) offer(frame []byte) bool {
 func (w *wire) send(frame []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for len(w.queue) >= wireLimit && !w.closed {
+	for w.full(frame) && !w.closed {
 		w.room.Wait()
 	}
 	w.impaired(frame)
+}
+
+// full says whether there is no room for a message. w.mu is held.
+func (w *wire) full(frame []byte) bool {
+	return w.held >= wireLimit && kindOf(frame) != acknowledge
 }
 
 // sendOwn takes a message of the service itself, which is delayed as others are, and neither lost nor repeated.
@@ -104,6 +112,9 @@ func (w *wire) push(frame []byte, i Impairment, late time.Duration) {
 		w.lastDue = due
 	}
 	w.sent++
+	if kindOf(frame) != acknowledge {
+		w.held++
+	}
 	heap.Push(&w.queue, flight{due.Add(late), w.sent, frame})
 	w.signal()
 }
@@ -147,6 +158,9 @@ func (w *wire) next() ([]byte, time.Duration) {
 		return nil, wait
 	}
 	f, _ := heap.Pop(&w.queue).(flight)
+	if kindOf(f.frame) != acknowledge {
+		w.held--
+	}
 	w.room.Broadcast()
 	w.busy = true
 	return f.frame, 0
@@ -162,7 +176,7 @@ func (w *wire) delivered() {
 func (w *wire) drop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queue = nil
+	w.queue, w.held = nil, 0
 	w.room.Broadcast()
 }
 
@@ -170,7 +184,7 @@ func (w *wire) drop() {
 func (w *wire) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.closed, w.queue = true, nil
+	w.closed, w.queue, w.held = true, nil, 0
 	w.room.Broadcast()
 }
 
