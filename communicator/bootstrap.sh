@@ -226,10 +226,14 @@ disarm() {
 		systemctl stop "$name-ttl-*.timer" >/dev/null 2>&1 || :
 	fi
 	old=$(cat "$dir/ttl" 2>/dev/null || :)
-	if [ -n "$old" ] && tr '\0' '\n' <"/proc/$old/cmdline" 2>/dev/null | grep -qxF "$name-ttl"; then
-		kill -s TERM -- "-$old" 2>/dev/null || :
+	if [ -n "$old" ] && timer "$old"; then
+		kill -s TERM -- "-$old" 2>/dev/null || kill -s TERM "$old" 2>/dev/null || :
 	fi
 	rm -f "$dir/ttl"
+}
+
+timer() {
+	tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF "$name-ttl"
 }
 
 arm() {
@@ -245,6 +249,10 @@ arm() {
 		exec env -i PATH="$PATH" setsid sh -c 'sleep "$1"; shutdown -h now' "$name-ttl" "$ttl" </dev/null >/dev/null 2>&1
 	) &
 	echo "$!" >"$dir/ttl"
+	for _ in 1 2 3 4 5 6 7 8 9 10; do # known by its name, so that a run right after this one replaces it
+		if timer "$!"; then break; fi
+		sleep 0.1
+	done
 }
 
 settle

@@ -51,6 +51,8 @@ type execRequest struct {
 	Args, Env []string
 	Dir, User string
 	Terminal  bool
+	Rows      uint16 `json:",omitempty"` // of the terminal, at the start
+	Cols      uint16 `json:",omitempty"`
 }
 
 // A reply goes from process 1 to the host.

@@ -41,7 +41,7 @@ func (r *running) exec(ctx context.Context, c Command) (int, error) {
 	}
 	q := request{Op: opExec, Exec: &execRequest{Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir, User: c.User}}
 	if c.Terminal != nil {
-		q.Exec.Terminal = true
+		q.Exec.Terminal, q.Exec.Rows, q.Exec.Cols = true, c.Terminal.Rows, c.Terminal.Cols
 		q.Exec.Env = append([]string{"TERM=" + firstOf(c.Terminal.Type, "xterm-256color")}, c.Env...)
 	}
 	id, answers, done, err := r.ask(q, files...)
@@ -76,7 +76,6 @@ func (r *running) follow(ctx context.Context, c Command, id uint64, answers <-ch
 			if err := s.startTerminal(c, d.files); err != nil {
 				return -1, err
 			}
-			r.resize(id, [2]uint16{c.Terminal.Rows, c.Terminal.Cols})
 			resize = c.Terminal.Resize
 		case size, ok := <-resize:
 			if !ok {

@@ -64,7 +64,7 @@ func (g *guest) begin(r *execRequest, files []*os.File) (*execution, error) {
 	attr := &syscall.ProcAttr{Dir: who.directory(r.Dir), Env: env, Sys: &syscall.SysProcAttr{Setsid: true, Credential: who.credential()}}
 	argv := append([]string{r.Path}, r.Args...)
 	if r.Terminal {
-		return g.beginOnTerminal(path, argv, attr, who)
+		return g.beginOnTerminal(path, argv, attr, who, r)
 	}
 	if len(files) != 3 {
 		return nil, fmt.Errorf("%d files passed, want 3", len(files))
@@ -79,12 +79,15 @@ func (g *guest) begin(r *execRequest, files []*os.File) (*execution, error) {
 	return &execution{process: p}, nil
 }
 
-func (g *guest) beginOnTerminal(path string, argv []string, attr *syscall.ProcAttr, who account) (*execution, error) {
+func (g *guest) beginOnTerminal(path string, argv []string, attr *syscall.ProcAttr, who account, r *execRequest) (*execution, error) {
 	master, slave, err := openTerminal(who)
 	if err != nil {
 		return nil, err
 	}
 	defer closeAll(slave)
+	if r.Rows > 0 && r.Cols > 0 {
+		setSize(master, r.Rows, r.Cols)
+	}
 	attr.Files = []uintptr{slave.Fd(), slave.Fd(), slave.Fd()}
 	attr.Sys.Setctty = true
 	p, err := g.reaper.start(path, argv, attr)
@@ -133,8 +136,12 @@ func (g *guest) resize(r request) {
 	e := g.execs[r.Target]
 	g.mu.Unlock()
 	if e != nil && e.master != nil {
-		_ = unix.IoctlSetWinsize(int(e.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: r.Rows, Col: r.Cols}) // best effort, as over any network
+		setSize(e.master, r.Rows, r.Cols)
 	}
+}
+
+func setSize(master *os.File, rows, cols uint16) {
+	_ = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols}) // best effort, as over any network
 }
 
 // mergeEnv is base with what add sets put over it.
