@@ -93,7 +93,7 @@ prereqs: ## Install what the simulated instances need from the system (openssh-s
 
 .PHONY: test
 test: prereqs tools build ## Run all tests with the race detector.
-	go test -race -timeout 20m ./...
+	go test -race -p 2 -timeout 20m ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target with FUZZTIME (50000x) inputs, or for a time such as 1m.
