@@ -10,7 +10,7 @@ BIN     := dist/$(NAME)
 TOOLS   := .cache/bin
 # Built as the release that it will be: packer init passes over an installed plugin whose version has a suffix.
 LDFLAGS := -s -w -X github.com/taccoform/packer-plugin-ssm/version.prerelease=
-FUZZTIME ?= 50000x
+FUZZTIME ?= 300000x
 
 # What stands on its own and is used by the targets below; see tools/.
 PACKER   := $(TOOLS)/packer
@@ -96,7 +96,7 @@ test: prereqs tools build ## Run all tests with the race detector.
 	go test -race -p 2 -timeout 20m ./...
 
 .PHONY: fuzz
-fuzz: ## Fuzz each target with FUZZTIME (50000x) inputs, or for a time such as 1m.
+fuzz: ## Fuzz each target with FUZZTIME (300000x) inputs, or for a time such as 1m.
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: check
