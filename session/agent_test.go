@@ -61,10 +61,13 @@ func newAgent() *agent {
 // begin starts the pumps and asks for the handshake.
 func (a *agent) begin() {
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.over { // the test is through before this began
+		return
+	}
 	a.send(agentmsg.HandshakeRequest, []byte(fmt.Sprintf(
 		`{"AgentVersion":%q,"RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":%s}}%s]}`,
 		a.version, a.properties, a.extra)))
-	a.mu.Unlock()
 	a.working.Go(a.pump)
 	a.working.Go(a.repeat)
 }
