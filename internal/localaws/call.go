@@ -39,6 +39,8 @@ type principal struct {
 	role     string              // the assumed role's name
 	sessions []*policyDocument   // session policies: they only narrow
 	tags     map[string][]string // session tags, by key
+
+	transitive []string // the keys of those that go on to the sessions of further roles
 }
 
 // An apiError is an answer that refuses, with AWS's own code, message and HTTP status.
@@ -46,7 +48,8 @@ type principal struct {
 type apiError struct {
 	code    string
 	message string
-	status  int // 0 means 400
+	status  int    // 0 means 400
+	filter  string // of a Describe call, if that is what the operation does not know
 }
 
 func (e *apiError) Error() string { return e.code + ": " + e.message }

@@ -96,6 +96,19 @@ func (c *call) parameters() map[string]string {
 // contents the log leaves out.
 var secretParameters = regexp.MustCompile(`(?i)UserData|Token(Value|Code)?$|Password|Secret|Plaintext|CiphertextBlob|^Value$|KeyMaterial|SerialNumber|^Parameters\.|PresignedUrl`)
 
+// secretNames keeps what secretParameters says of a name: names come again with every call.
+var secretNames sync.Map
+
+// secret says whether the log leaves out what a parameter of this name holds.
+func secret(name string) bool {
+	if known, ok := secretNames.Load(name); ok {
+		return known == true
+	}
+	is := secretParameters.MatchString(name)
+	secretNames.Store(name, is)
+	return is
+}
+
 // redacted is the parameters as a JSON object without secrets.
 func redacted(parameters map[string]string) string {
 	if len(parameters) == 0 {
@@ -103,7 +116,7 @@ func redacted(parameters map[string]string) string {
 	}
 	clean := maps.Clone(parameters)
 	for name, value := range clean {
-		if secretParameters.MatchString(name) {
+		if secret(name) {
 			clean[name] = "(" + lengthOf(value) + ")"
 		}
 	}
@@ -121,7 +134,7 @@ var resourcePattern = regexp.MustCompile(`\b(?:i|ami|snap|vol|sg|sgr|subnet|vpc|
 func resourceIDs(c *call, parameters map[string]string) []string {
 	var found []string
 	for name, value := range parameters {
-		if !secretParameters.MatchString(name) {
+		if strings.Contains(value, "-") && !secret(name) { // as every id and ARN does
 			found = append(found, resourcePattern.FindAllString(value, -1)...)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strconv"
+	"strings"
 )
 
 // A set is a list as EC2 writes it: always there, even when empty.
@@ -48,14 +49,18 @@ type page struct {
 	NextToken  *string `query:"NextToken"`
 }
 
+// pageMark begins what a token of EC2's says, so that nothing else is taken for one.
+const pageMark = "ec2:page:"
+
 // paged cuts the part out of all that the page asks for, and says where the next begins ("" at the end).
 // least and most bound MaxResults.
 func paged[T any](p page, least, most int64, all []T) ([]T, string, error) {
 	start := 0
 	if p.NextToken != nil && *p.NextToken != "" {
 		raw, err := base64.StdEncoding.DecodeString(*p.NextToken)
-		n, err2 := strconv.Atoi(string(raw))
-		if err != nil || err2 != nil || n < 0 {
+		digits, whole := strings.CutPrefix(string(raw), pageMark)
+		n, err2 := strconv.Atoi(digits)
+		if err != nil || err2 != nil || !whole || n < 0 {
 			return nil, "", refuse("InvalidParameterValue", "Unable to parse pagination token")
 		}
 		start = min(n, len(all))
@@ -74,7 +79,7 @@ func paged[T any](p page, least, most int64, all []T) ([]T, string, error) {
 	if end == len(all) {
 		return all[start:], "", nil
 	}
-	return all[start:end], base64.StdEncoding.EncodeToString([]byte(strconv.Itoa(end))), nil
+	return all[start:end], base64.StdEncoding.EncodeToString([]byte(pageMark + strconv.Itoa(end))), nil
 }
 
 // notBoth refuses ids together with MaxResults, as EC2 does.

@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -54,7 +55,7 @@ func (table filterTable[T]) check(filters []filter, tagged bool) error {
 		}
 		isTag := tagged && (strings.HasPrefix(name, "tag:") || name == "tag-key" || name == "tag-value")
 		if _, known := table[name]; !known && !isTag {
-			return refuse("InvalidParameterValue", "The filter '%s' is invalid", name)
+			return unknownFilter(name)
 		}
 		if len(f.Values) > 200 {
 			return refuse("FilterLimitExceeded", "The maximum number of filter values specified on a single call is 200")
@@ -64,6 +65,25 @@ func (table filterTable[T]) check(filters []filter, tagged bool) error {
 		}
 	}
 	return nil
+}
+
+func unknownFilter(name string) *apiError {
+	refusal := refuse("InvalidParameterValue", "The filter '%s' is invalid", name)
+	refusal.filter = name
+	return refusal
+}
+
+// orNotHere is an operation's refusal, in other words if it is of a filter that
+// AWS has and this server has not.
+func (c *call) orNotHere(err error) error {
+	var refusal *apiError
+	if !errors.As(err, &refusal) || refusal.filter == "" || c.service != "ec2" {
+		return err
+	}
+	if _, has := slices.BinarySearch(models()["ec2"].Filters[c.action], refusal.filter); has {
+		return notHere("the filter %s of ec2:%s", refusal.filter, c.action)
+	}
+	return err
 }
 
 func (table filterTable[T]) passes(filters []filter, tags func(T) map[string]string, t T) bool {

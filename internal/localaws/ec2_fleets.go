@@ -91,13 +91,16 @@ type createFleetOutput struct {
 
 func (s *Server) createFleet(c *call, in *createFleetInput) (*createFleetOutput, error) {
 	if in.Type != "instant" {
-		return nil, refuse("UnsupportedOperation", "Only fleets of type instant are simulated.")
+		return nil, notHere("fleets of other types than instant")
 	}
 	if len(in.Configs) == 0 {
 		return nil, missing("LaunchTemplateConfigs")
 	}
 	if in.Capacity == nil || in.Capacity.Total == nil {
 		return nil, missing("TargetCapacitySpecification")
+	}
+	if err := in.checkOptions(); err != nil {
+		return nil, err
 	}
 	tags, err := in.forTypes("fleet", "instance", "spot-instances-request", "volume")
 	if err != nil {
@@ -122,6 +125,39 @@ func (s *Server) createFleet(c *call, in *createFleetInput) (*createFleetOutput,
 		c.place().setTags(f.id, tags["fleet"])
 		return f.answer, nil
 	})
+}
+
+// checkOptions refuses what only fleets of other types have, and what would need more than one pool.
+func (in *createFleetInput) checkOptions() error {
+	switch {
+	case in.Excess != nil:
+		return refuse("InvalidParameterCombination", "ExcessCapacityTerminationPolicy is not supported for fleets of type instant.")
+	case isTrue(in.Replace):
+		return refuse("InvalidParameterCombination", "ReplaceUnhealthyInstances is not supported for fleets of type instant.")
+	}
+	for _, o := range []*fleetOptions{in.Spot, in.OnDemand} {
+		switch {
+		case o == nil:
+		case valueOr(o.Interruption, "terminate") != "terminate":
+			return refuse("InvalidParameterCombination", "The instance interruption behavior '%s' is not supported for fleets of type instant.", *o.Interruption)
+		case o.Pools != nil && valueOr(o.Allocation, "lowest-price") != "lowest-price":
+			return refuse("InvalidParameterCombination", "InstancePoolsToUseCount is for the allocation strategy lowest-price.")
+		case o.Pools != nil && *o.Pools != 1:
+			return notHere("fleets that use more than one pool")
+		case o.MinTarget != nil && !isTrue(o.SingleType) && !isTrue(o.SingleZone):
+			return refuse("InvalidParameterCombination", "MinTargetCapacity needs SingleAvailabilityZone or SingleInstanceType.")
+		case o.MinTarget != nil && *o.MinTarget > *in.Capacity.Total:
+			return refuse("InvalidParameterValue", "MinTargetCapacity is more than the total target capacity.")
+		}
+	}
+	for _, config := range in.Configs {
+		for _, o := range config.Overrides {
+			if o.Weight != nil && *o.Weight != 1 {
+				return notHere("weighted capacities of fleets")
+			}
+		}
+	}
+	return nil
 }
 
 // A candidate is one way in which a fleet may launch: a template and an override.
@@ -221,8 +257,11 @@ func withTag(tags map[string]string, key, value string) map[string]string {
 func (o candidate) launch(c *call, lifecycle string, count int64, tags map[string]map[string]string) ([]*instance, error) {
 	in := &runInput{MinCount: &count, MaxCount: &count, SubnetID: o.override.SubnetID, Template: o.template}
 	in.Type, in.ImageID = o.override.Type, o.override.ImageID
+	in.Placement = o.override.Placing
 	if o.override.Zone != "" {
-		in.Placement = &placementRequest{Zone: o.override.Zone}
+		place := valueOr(in.Placement, placementRequest{})
+		place.Zone = o.override.Zone
+		in.Placement = &place
 	}
 	if lifecycle == "spot" {
 		in.Market = &marketRequest{Type: "spot", Spot: &spotOptions{MaxPrice: o.override.MaxPrice}}

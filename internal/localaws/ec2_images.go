@@ -190,9 +190,28 @@ func (s *Server) describeImages(c *call, in *describeImagesInput) (*describeImag
 	return &describeImagesOutput{setFrom(part, p.describeImage), next}, err
 }
 
+// unknownImages refuses with all the ids that the caller can't see.
+func (c *call) unknownImages(ids []string) error {
+	var unknown []string
+	for _, id := range ids {
+		if _, err := c.findImage(id); refusedWith(err, "InvalidAMIID.NotFound") {
+			unknown = append(unknown, id)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(unknown) == 1 {
+		return refuse("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", unknown[0])
+	}
+	return refuse("InvalidAMIID.NotFound", "The image ids '[%s]' do not exist", strings.Join(unknown, ", "))
+}
+
 // imagesAsked are the images that ids, owners and launchers select and the caller may see.
 func (c *call) imagesAsked(in *describeImagesInput) ([]*image, error) {
 	all, err := byID(in.IDs, c.images().images, c.findImage)
+	if refusedWith(err, "InvalidAMIID.NotFound") && len(in.IDs) > 1 {
+		err = c.unknownImages(in.IDs)
+	}
 	if err != nil {
 		return nil, err
 	}

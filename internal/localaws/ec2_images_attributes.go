@@ -105,7 +105,7 @@ func (in *modifyImageInput) launchChange() (launchChange, error) {
 		change.Add = append(change.Add, listed...)
 	case len(listed) > 0 && in.Operation == "remove":
 		change.Remove = append(change.Remove, listed...)
-	case len(listed) > 0:
+	case len(listed) > 0 && in.Change == nil: // amazon-ebs says the same twice, here without the operation
 		return change, missing("operationType")
 	}
 	for _, l := range slices.Concat(change.Add, change.Remove) {

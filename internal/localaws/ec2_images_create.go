@@ -130,6 +130,7 @@ func (i *instance) snapshotVolumes(img *image, tags map[string]string) []*snapsh
 // imageTaken lets the image become available: once the disk is captured and the time has passed.
 func (i *instance) imageTaken(img *image, snaps []*snapshot, noReboot bool) {
 	s := i.place.server
+	s.changed(img.region, img.id, img.state)
 	started := s.clock.Now()
 	due := started.Add(s.delays.ImagePending)
 	for _, snap := range snaps {
@@ -138,9 +139,10 @@ func (i *instance) imageTaken(img *image, snaps []*snapshot, noReboot bool) {
 	captured := func(err error) {
 		if err != nil {
 			img.fail(snaps, "Server.InternalError", "Server.InternalError: "+err.Error())
+			s.changed(img.region, img.id, img.state)
 			return
 		}
-		s.after(max(0, due.Sub(s.clock.Now())), func() { img.complete(snaps) })
+		s.after(max(0, due.Sub(s.clock.Now())), func() { s.complete(img, snaps) })
 	}
 	if i.State == "running" && !noReboot {
 		i.rebootAround(func() { i.capture(snaps, captured) })
@@ -149,7 +151,7 @@ func (i *instance) imageTaken(img *image, snaps []*snapshot, noReboot bool) {
 	i.capture(snaps, captured)
 }
 
-func (img *image) complete(snaps []*snapshot) {
+func (s *Server) complete(img *image, snaps []*snapshot) {
 	if img.state != "pending" {
 		return
 	}
@@ -159,6 +161,7 @@ func (img *image) complete(snaps []*snapshot) {
 		}
 	}
 	img.state = "available"
+	s.changed(img.region, img.id, img.state)
 }
 
 func (img *image) fail(snaps []*snapshot, code, message string) {
@@ -181,6 +184,7 @@ func (s *Server) FailImage(id, code, message string) bool {
 				}
 			}
 			img.fail(snaps, code, message)
+			s.changed(img.region, img.id, img.state)
 			return true
 		}
 	}
@@ -304,11 +308,15 @@ func (s *Server) copySource(c *call, in *copyImageInput) (*image, error) {
 	if src.state != "available" {
 		return nil, refuse("InvalidAMIID.Unavailable", "The image ID '%s' is currently not available to be copied: %s", src.id, src.state)
 	}
-	return src, nil
+	return src, c.checkStorage(src, in.SourceRegion)
 }
 
-// copyKey is the key that encrypts the copy; empty for a plain one.
+// copyKey is the key that encrypts the copy; empty for a plain one. A key without a name, as amazon-ebs sends it with
+// every copy, is none.
 func (c *call) copyKey(src *image, in *copyImageInput) (string, error) {
+	if valueOr(in.KMSKeyID, "") == "" {
+		in.KMSKeyID = nil
+	}
 	if in.KMSKeyID != nil && !isTrue(in.Encrypted) {
 		return "", refuse("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
 	}
@@ -347,7 +355,7 @@ func (c *call) addCopy(src *image, in *copyImageInput, key string, tags map[stri
 			continue
 		}
 		snap := p.copyOf(from, key, "Copied for DestinationAmi "+img.id+" from SourceAmi "+src.id+" for SourceSnapshot "+from.id+". Task created on "+number(c.now.UnixMilli())+".")
-		snap.expected = c.now.Add(s.delays.CopyPending)
+		snap.expected, snap.minutes = c.now.Add(s.delays.CopyPending), valueOr(in.Minutes, 0)
 		p.setTags(snap.id, tags["snapshot"])
 		snaps = append(snaps, snap)
 		ebs := *d.EBS
@@ -356,6 +364,15 @@ func (c *call) addCopy(src *image, in *copyImageInput, key string, tags map[stri
 	}
 	c.images().images[img.id] = &img
 	p.setTags(img.id, tags["image"])
-	s.after(s.delays.CopyPending, func() { img.complete(snaps) })
+	s.changed(p.region, img.id, img.state)
+	readable := c.readsStorage(src, in.SourceRegion)
+	s.after(s.delays.CopyPending, func() {
+		if !readable {
+			img.fail(snaps, "Client.InvalidKMSKey", keyUnusable)
+			s.changed(img.region, img.id, img.state)
+			return
+		}
+		s.complete(&img, snaps)
+	})
 	return &img
 }

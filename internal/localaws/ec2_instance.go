@@ -52,6 +52,7 @@ type instance struct {
 	metadata         metadataOptions
 	capacity         string // capacity reservation preference
 	spotRequestID    string
+	options          launchOptions
 	kmsState         string // why a volume's key can't be used
 
 	reason       string // "User initiated (2026-11-23 13:28:01 GMT)"

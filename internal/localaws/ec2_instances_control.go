@@ -1,6 +1,9 @@
 package localaws
 
-import "encoding/base64"
+import (
+	"encoding/base64"
+	"strings"
+)
 
 type instancesInput struct {
 	dryRun
@@ -73,7 +76,7 @@ func (s *Server) stopInstances(c *call, in *stopInput) (*stateChangesOutput, err
 			return nil, refuse("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", i.ID)
 		case i.spotRequestID != "":
 			return nil, refuse("UnsupportedOperation", "You can't stop the Spot Instance '%s' because it is associated with a one-time Spot Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.", i.ID)
-		case isTrue(in.Hibernate):
+		case isTrue(in.Hibernate) && !i.options.hibernation:
 			return nil, refuse("UnsupportedHibernationConfiguration", "The instance '%s' does not have hibernation configured.", i.ID)
 		}
 	}
@@ -83,7 +86,12 @@ func (s *Server) stopInstances(c *call, in *stopInput) (*stateChangesOutput, err
 	graceful := !isTrue(in.Force) && !isTrue(in.SkipOSShutdown)
 	return changeEach(all, func(i *instance) {
 		if i.State == "running" {
-			i.stop("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown", userInitiated(c.now), graceful)
+			reason := "Client.UserInitiatedShutdown: User initiated shutdown"
+			if isTrue(in.Hibernate) {
+				reason = "Client.UserInitiatedHibernate: User initiated hibernate"
+			}
+			code, _, _ := strings.Cut(reason, ":")
+			i.stop(code, reason, userInitiated(c.now), graceful)
 		}
 	}), nil
 }

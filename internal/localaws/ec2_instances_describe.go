@@ -1,9 +1,6 @@
 package localaws
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 type reservationDescription struct {
 	ID        string                   `xml:"reservationId"`
@@ -65,6 +62,7 @@ type placementDescription struct {
 	Zone      string `xml:"availabilityZone"`
 	ZoneID    string `xml:"availabilityZoneId"`
 	GroupName string `xml:"groupName"`
+	GroupID   string `xml:"groupId,omitempty"`
 	Tenancy   string `xml:"tenancy"`
 	HostID    string `xml:"hostId,omitempty"`
 	HostGroup string `xml:"hostResourceGroupArn,omitempty"`
@@ -124,9 +122,12 @@ func (p *ec2Place) describeInstance(i *instance) instanceDescription {
 		Type: i.kind.name, LaunchTime: ec2Time(i.LaunchTime), Placement: placementDescription{Zone: i.zone.name, ZoneID: i.zone.id, Tenancy: i.tenancy, HostID: i.hostID, HostGroup: i.hostGroup},
 		Monitoring: monitoringDescription{i.monitoringState()}, Architecture: i.architecture, RootType: "ebs", RootDevice: i.rootDevice,
 		Virtualization: "hvm", ClientToken: i.clientToken, Tags: p.tagSet(i.ID), Hypervisor: "xen", EBSOptimized: i.ebsOptimized, ENA: true,
-		CPU: i.cpu(), Capacity: i.describeCapacity(), Metadata: i.describeMetadata(), BootMode: i.bootMode,
-		CurrentBootMode: i.currentBootMode(), Platform: "Linux/UNIX", Usage: "RunInstances", UsageTime: ec2Time(i.created),
-		PrivateDNS: privateDNSName{HostnameType: "ip-name"}, Maintenance: maintenanceDescription{"default"},
+		CPU: i.options.cpu, Capacity: i.describeCapacity(), Metadata: i.describeMetadata(), BootMode: i.bootMode,
+		CurrentBootMode: i.currentBootMode(), Platform: "Linux/UNIX", Usage: i.usage(), UsageTime: ec2Time(i.created),
+		PrivateDNS: i.options.names, Maintenance: maintenanceDescription{i.options.recovery}, Hibernation: hibernationDescription{i.options.hibernation}, Enclave: enclaveDescription{i.options.enclave},
+	}
+	if g := i.options.group; g != nil {
+		d.Placement.GroupName, d.Placement.GroupID = g.name, g.id
 	}
 	if i.stateCode != "" {
 		d.StateReason = &stateReason{i.stateCode, i.stateMessage}
@@ -135,7 +136,7 @@ func (p *ec2Place) describeInstance(i *instance) instanceDescription {
 		d.Profile = &profileDescription{i.ProfileARN, i.profileID}
 	}
 	if i.spotRequestID != "" {
-		d.Lifecycle, d.SpotRequestID, d.Usage = "spot", i.spotRequestID, "RunInstances:00SP"
+		d.Lifecycle, d.SpotRequestID = "spot", i.spotRequestID
 	}
 	d.Devices = setFrom(i.volumes(), func(v *volume) attachedDevice {
 		return attachedDevice{v.device, attachedEBS{v.id, v.attachState, ec2Time(v.attached), v.deleteOnTermination}}
@@ -157,15 +158,6 @@ func (p *ec2Place) describeNetwork(i *instance, d *instanceDescription) {
 		d.PublicIP, d.PublicName = n.publicIP, p.publicName(n)
 	}
 	d.Interfaces = setFrom(p.interfacesOf(i.ID), func(n *networkInterface) interfaceDescription { return p.describeInterface(n, false) })
-}
-
-func (i *instance) cpu() cpuDescription {
-	threads := max(1, i.kind.number("threads"))
-	cores := i.kind.number("cores")
-	if cores == 0 {
-		cores = i.kind.number("vcpus") / threads
-	}
-	return cpuDescription{cores, threads}
 }
 
 func (i *instance) currentBootMode() string {
@@ -249,96 +241,6 @@ func (c *call) instancesAsked(ids []string, filters []filter) ([]*instance, erro
 		all = slices.DeleteFunc(slices.Collect(c.server.instances(p.account, p.region)), func(i *instance) bool { return c.tooNew(i.created, i.Account) })
 	}
 	return p.instanceFilters().keep(filters, func(i *instance) map[string]string { return p.tags[i.ID] }, all)
-}
-
-func (p *ec2Place) instanceFilters() filterTable[*instance] {
-	table := maps.Clone(instanceFilters)
-	network := func(f func(*networkInterface) []string) func(*instance) []string {
-		return func(i *instance) []string {
-			var values []string
-			for _, n := range p.interfacesOf(i.ID) {
-				values = append(values, f(n)...)
-			}
-			return values
-		}
-	}
-	single := func(f func(*networkInterface) string) func(*instance) []string { return network(one(f)) }
-	table["owner-id"] = one(func(*instance) string { return p.account })
-	for _, prefix := range []string{"", "network-interface.addresses."} {
-		table[prefix+"private-ip-address"] = single(func(n *networkInterface) string { return n.privateIP.String() })
-	}
-	table["private-dns-name"] = single(func(n *networkInterface) string { return p.privateName(n.privateIP) })
-	table["ip-address"] = single(func(n *networkInterface) string { return n.publicIP })
-	table["network-interface.association.public-ip"] = table["ip-address"]
-	table["dns-name"] = single(p.publicName)
-	table["network-interface.network-interface-id"] = single(func(n *networkInterface) string { return n.id })
-	table["network-interface.subnet-id"] = single(func(n *networkInterface) string { return n.subnetID })
-	table["network-interface.vpc-id"] = single(func(n *networkInterface) string { return n.vpcID })
-	table["source-dest-check"] = single(func(n *networkInterface) string { return boolWord(n.sourceDestCheck) })
-	groupIDs := network(func(n *networkInterface) []string { return n.groupIDs })
-	groupNames := network(func(n *networkInterface) []string {
-		return nonEmpty(p.groupNames(n.groupIDs).Items, func(g groupName) string { return g.Name })
-	})
-	for _, prefix := range []string{"", "instance.", "network-interface."} {
-		table[prefix+"group-id"], table[prefix+"group-name"] = groupIDs, groupNames
-	}
-	return table
-}
-
-var instanceFilters = filterTable[*instance]{
-	"architecture":                               one(func(i *instance) string { return i.architecture }),
-	"availability-zone":                          one(func(i *instance) string { return i.zone.name }),
-	"availability-zone-id":                       one(func(i *instance) string { return i.zone.id }),
-	"block-device-mapping.device-name":           ofVolumes(func(v *volume) string { return v.device }),
-	"block-device-mapping.volume-id":             ofVolumes(func(v *volume) string { return v.id }),
-	"block-device-mapping.status":                ofVolumes(func(v *volume) string { return v.attachState }),
-	"block-device-mapping.delete-on-termination": ofVolumes(func(v *volume) string { return boolWord(v.deleteOnTermination) }),
-	"block-device-mapping.attach-time":           ofVolumes(func(v *volume) string { return ec2Time(v.attached) }),
-	"boot-mode":                                  one(func(i *instance) string { return i.bootMode }),
-	"client-token":                               one(func(i *instance) string { return i.clientToken }),
-	"current-instance-boot-mode":                 one((*instance).currentBootMode),
-	"hypervisor":                                 one(func(*instance) string { return "xen" }),
-	"iam-instance-profile.arn":                   one(func(i *instance) string { return i.ProfileARN }),
-	"iam-instance-profile.id":                    one(func(i *instance) string { return i.profileID }),
-	"iam-instance-profile.name":                  one(func(i *instance) string { return lastPart(i.ProfileARN) }),
-	"image-id":                                   one(func(i *instance) string { return i.ImageID }),
-	"instance-id":                                one(func(i *instance) string { return i.ID }),
-	"instance-lifecycle": one(func(i *instance) string {
-		if i.spotRequestID != "" {
-			return "spot"
-		}
-		return ""
-	}),
-	"instance-state-code":            one(func(i *instance) string { return number(stateCodes[i.State]) }),
-	"instance-state-name":            one(func(i *instance) string { return i.State }),
-	"instance-type":                  one(func(i *instance) string { return i.kind.name }),
-	"key-name":                       one(func(i *instance) string { return i.keyName }),
-	"launch-index":                   one(func(i *instance) string { return number(i.launchIndex) }),
-	"launch-time":                    one(func(i *instance) string { return ec2Time(i.LaunchTime) }),
-	"metadata-options.http-endpoint": one(func(i *instance) string { return i.metadata.Endpoint }),
-	"metadata-options.http-put-response-hop-limit": one(func(i *instance) string { return number(i.metadata.HopLimit) }),
-	"metadata-options.http-tokens":                 one(func(i *instance) string { return i.metadata.Tokens }),
-	"metadata-options.instance-metadata-tags":      one(func(i *instance) string { return i.metadata.Tags }),
-	"monitoring-state":                             one((*instance).monitoringState),
-	"platform":                                     func(*instance) []string { return nil },
-	"platform-details":                             one(func(*instance) string { return "Linux/UNIX" }),
-	"product-code":                                 func(*instance) []string { return nil },
-	"reason":                                       one(func(i *instance) string { return i.reason }),
-	"reservation-id":                               one(func(i *instance) string { return i.reservationID }),
-	"root-device-name":                             one(func(i *instance) string { return i.rootDevice }),
-	"root-device-type":                             one(func(*instance) string { return "ebs" }),
-	"spot-instance-request-id":                     one(func(i *instance) string { return i.spotRequestID }),
-	"state-reason-code":                            one(func(i *instance) string { return i.stateCode }),
-	"state-reason-message":                         one(func(i *instance) string { return i.stateMessage }),
-	"subnet-id":                                    one(func(i *instance) string { return i.subnetID }),
-	"tenancy":                                      one(func(i *instance) string { return i.tenancy }),
-	"virtualization-type":                          one(func(*instance) string { return "hvm" }),
-	"vpc-id":                                       one(func(i *instance) string { return i.vpcID }),
-	"capacity-reservation-specification.capacity-reservation-preference": one(func(i *instance) string { return i.capacity }),
-}
-
-func ofVolumes(f func(*volume) string) func(*instance) []string {
-	return func(i *instance) []string { return nonEmpty(i.volumes(), f) }
 }
 
 func (i *instance) describeCapacity() capacityDescription {

@@ -162,7 +162,7 @@ func (in *modifyInstanceInput) changeType(i *instance) change {
 			}
 			return nil
 		},
-		do: func() { i.kind = kind },
+		do: func() { i.kind, i.options.cpu = kind, kind.cpu() },
 	}
 }
 

@@ -40,7 +40,7 @@ func (in *runInput) theInterface() (interfaceRequest, error) {
 	n := in.Interfaces[0]
 	switch {
 	case len(in.Interfaces) > 1:
-		return n, refuse("UnsupportedOperation", "Only one network interface for each instance is simulated.")
+		return n, notHere("instances with more than one network interface")
 	case in.SubnetID != "":
 		return n, refuse("InvalidParameterCombination", "Network interfaces and an instance-level subnet ID may not be specified on the same request")
 	case len(in.GroupIDs)+len(in.GroupNames) > 0:
@@ -51,6 +51,10 @@ func (in *runInput) theInterface() (interfaceRequest, error) {
 		return n, refuse("InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", n.InterfaceID)
 	case n.DeviceIndex == nil:
 		return n, refuse("MissingParameter", "The request must contain the parameter networkInterface.1.deviceIndex")
+	case valueOr(n.CardIndex, 0) != 0:
+		return n, refuse("InvalidParameterValue", "Value (%d) for parameter networkCardIndex is invalid. The first network interface is on card 0.", *n.CardIndex)
+	case n.Kind == "efa" || n.Kind == "efa-only":
+		return n, notHere("Elastic Fabric Adapters")
 	case *n.DeviceIndex != 0:
 		return n, refuse("InvalidParameterCombination", "Each network interface requires a device index, and the first one has device index 0.")
 	}

@@ -27,6 +27,7 @@ type launchPlan struct {
 	tags      map[string]map[string]string
 	credits   string
 	spot      bool
+	options   launchOptions
 }
 
 func (s *Server) runInstances(c *call, in *runInput) (*reservationDescription, error) {
@@ -71,7 +72,7 @@ func (c *call) planLaunch(in *runInput) (*launchPlan, error) {
 	plan := &launchPlan{data: &in.launchData, token: valueOr(in.ClientToken, "")}
 	for _, decide := range []func(*call, *runInput) error{
 		plan.decideCount, plan.decideImage, plan.decideType, plan.decideNetwork, plan.decideOptions,
-		plan.decideProfile, plan.decideVolumes, plan.decideLimits,
+		plan.decideOthers, plan.decideProfile, plan.decideVolumes, plan.decideHibernation, plan.decideLimits,
 	} {
 		if err := decide(c, in); err != nil {
 			return nil, err

@@ -164,6 +164,13 @@ func (d launchData) under(r launchData) launchData {
 	override(&d.Market, r.Market)
 	override(&d.Capacity, r.Capacity)
 	override(&d.Enclave, r.Enclave)
+	override(&d.Hibernation, r.Hibernation)
+	override(&d.CPU, r.CPU)
+	override(&d.Maintenance, r.Maintenance)
+	override(&d.PrivateDNS, r.PrivateDNS)
+	if len(r.Licenses) > 0 {
+		d.Licenses = r.Licenses
+	}
 	if len(r.GroupIDs)+len(r.GroupNames) > 0 {
 		d.GroupIDs, d.GroupNames = r.GroupIDs, r.GroupNames
 	}
@@ -172,6 +179,8 @@ func (d launchData) under(r launchData) launchData {
 	}
 	if merged, err := mergeDevices(d.Devices, r.Devices); err == nil {
 		d.Devices = merged
+	} else {
+		d.Devices = r.Devices // the launch refuses them
 	}
 	d.TagSpecifications = mergeTagSpecs(d.TagSpecifications, r.TagSpecifications)
 	return d

@@ -63,6 +63,9 @@ func (p *ec2Place) leftovers() []string {
 			add("network interface", id)
 		}
 	}
+	for name, g := range p.placementGroups {
+		add("placement group", g.id, name)
+	}
 	for id, t := range p.launchTemplates {
 		add("launch template", id, t.name)
 	}

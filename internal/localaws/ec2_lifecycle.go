@@ -58,7 +58,7 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 		imageIMDS: l.image.imdsSupport, agent: l.image.agent, userData: l.userData,
 		shutdownBehavior: valueOr(d.Shutdown, "stop"), keepAlive: isTrue(d.KeepAlive), keepRunning: isTrue(d.KeepRunning),
 		ebsOptimized: isTrue(d.EBSOptimized), monitoring: isTrueIn(d.Monitoring), credits: l.credits,
-		tenancy: "default", metadata: l.metadata, capacity: "open",
+		tenancy: "default", metadata: l.metadata, capacity: "open", options: l.options,
 	}
 	if l.profile != nil {
 		i.ProfileARN, i.profileID = l.profile.arn, l.profile.id
@@ -82,6 +82,7 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 func (i *instance) enter(state, code, message string) {
 	i.State, i.stateCode, i.stateMessage = state, code, message
 	i.era++
+	i.place.server.changed(i.Region, i.ID, state)
 }
 
 // later runs f after d unless the state has changed by then.

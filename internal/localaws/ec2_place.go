@@ -31,6 +31,7 @@ type ec2Place struct {
 	fleets          map[string]*fleet
 	spotRequests    map[string]*spotRequest
 	hosts           map[string]*dedicatedHost
+	placementGroups map[string]*placementGroup // by name
 	reservations    map[string]*capacityReservation
 
 	tags   map[string]map[string]string // resource id -> key -> value
@@ -82,6 +83,7 @@ func newEC2Place(s *Server, account, region string) *ec2Place {
 		fleets:          map[string]*fleet{},
 		spotRequests:    map[string]*spotRequest{},
 		hosts:           map[string]*dedicatedHost{},
+		placementGroups: map[string]*placementGroup{},
 		reservations:    map[string]*capacityReservation{},
 		tags:            map[string]map[string]string{},
 		tokens:          map[string]remembered{},

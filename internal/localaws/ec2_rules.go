@@ -156,12 +156,22 @@ func (perm permission) rules(p *ec2Place, egress bool) ([]*groupRule, error) {
 		add(func(g *groupRule) { g.group, g.groupOwner, g.description = peer.id, p.account, r.Description })
 	}
 	for _, r := range perm.Lists {
+		if !slices.Contains(prefixLists[p.region], r.ID) {
+			return nil, refuse("InvalidPrefixListID.NotFound", "The prefix list ID '%s' does not exist", r.ID)
+		}
 		add(func(g *groupRule) { g.prefixList, g.description = r.ID, r.Description })
 	}
 	if len(all) == 0 {
 		return nil, missing("cidrIp, ipv6Ranges, prefixListIds or groups")
 	}
 	return all, nil
+}
+
+// prefixLists are those of AWS's own, for S3 and DynamoDB.
+var prefixLists = map[string][]string{
+	"us-east-1": {"pl-63a5400a", "pl-02cd2c6b"},
+	"us-west-2": {"pl-68a54001", "pl-00a54069"},
+	"eu-west-1": {"pl-6da54004", "pl-6fa54006"},
 }
 
 // ports reads protocol and ports; all protocols have all ports.

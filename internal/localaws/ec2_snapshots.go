@@ -28,6 +28,7 @@ type snapshot struct {
 	expected                       time.Time // when it will be complete
 	public                         bool
 	users                          []string // who may make volumes of it
+	minutes                        int64    // of a copy that was asked to be complete within them; 0 for any other
 	disk                           disk
 }
 
@@ -46,7 +47,7 @@ func (p *ec2Place) copyOf(from *snapshot, key, description string) *snapshot {
 	snap := *from
 	snap.id, snap.owner, snap.region, snap.description = newID("snap"), p.account, p.region, description
 	snap.kmsKey, snap.state, snap.started = key, "pending", p.server.clock.Now()
-	snap.public, snap.users, snap.volumeID = false, nil, "vol-ffffffff"
+	snap.public, snap.users, snap.volumeID, snap.minutes = false, nil, "vol-ffffffff", 0
 	p.server.ec2Region(p.region).snapshots[snap.id] = &snap
 	return &snap
 }
@@ -283,6 +284,8 @@ type snapshotDescription struct {
 	KMSKeyID    string   `xml:"kmsKeyId,omitempty"`
 	Tier        string   `xml:"storageTier"`
 	Tags        set[tag] `xml:"tagSet"`
+	Transfer    string   `xml:"transferType,omitempty"`
+	Minutes     int64    `xml:"completionDurationMinutes,omitempty"`
 }
 
 func (p *ec2Place) describeSnapshot(s *snapshot) snapshotDescription {
@@ -293,6 +296,9 @@ func (p *ec2Place) describeSnapshot(s *snapshot) snapshotDescription {
 	}
 	if s.owner == amazonAccount {
 		d.OwnerAlias = "amazon"
+	}
+	if s.minutes > 0 {
+		d.Transfer, d.Minutes = "time-based", s.minutes
 	}
 	if s.state == "completed" {
 		d.Completed = ec2Time(maxTime(s.expected, s.started))

@@ -73,7 +73,7 @@ func (in *modifySnapshotInput) change() (permissionChange, error) {
 		change.Add = append(change.Add, listed...)
 	case len(listed) > 0 && in.Operation == "remove":
 		change.Remove = append(change.Remove, listed...)
-	case len(listed) > 0:
+	case len(listed) > 0 && in.Change == nil: // amazon-ebs says the same twice, here without the operation
 		return change, missing("operationType")
 	}
 	if len(change.Add)+len(change.Remove) == 0 {

@@ -7,7 +7,7 @@ var resourceTypes = map[string]string{
 	"i": "instance", "ami": "image", "snap": "snapshot", "vol": "volume", "vpc": "vpc", "subnet": "subnet",
 	"sg": "security-group", "sgr": "security-group-rule", "rtb": "route-table", "igw": "internet-gateway",
 	"nat": "natgateway", "vpce": "vpc-endpoint", "eipalloc": "elastic-ip", "eni": "network-interface",
-	"key": "key-pair", "lt": "launch-template", "fleet": "fleet", "sir": "spot-instances-request",
+	"key": "key-pair", "lt": "launch-template", "fleet": "fleet", "sir": "spot-instances-request", "pg": "placement-group",
 }
 
 func resourceType(id string) string {

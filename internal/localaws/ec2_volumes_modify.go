@@ -91,8 +91,15 @@ type describeModificationsOutput struct {
 }
 
 var modificationFilters = filterTable[modificationDescription]{
-	"modification-state": one(func(m modificationDescription) string { return m.State }),
-	"volume-id":          one(func(m modificationDescription) string { return m.VolumeID }),
+	"original-iops":        one(func(m modificationDescription) string { return number(m.OriginalIOPS) }),
+	"original-size":        one(func(m modificationDescription) string { return number(m.OriginalSize) }),
+	"original-volume-type": one(func(m modificationDescription) string { return m.OriginalType }),
+	"start-time":           one(func(m modificationDescription) string { return m.Started }),
+	"target-iops":          one(func(m modificationDescription) string { return number(m.TargetIOPS) }),
+	"target-size":          one(func(m modificationDescription) string { return number(m.TargetSize) }),
+	"target-volume-type":   one(func(m modificationDescription) string { return m.TargetType }),
+	"modification-state":   one(func(m modificationDescription) string { return m.State }),
+	"volume-id":            one(func(m modificationDescription) string { return m.VolumeID }),
 }
 
 func (s *Server) describeVolumesModifications(c *call, in *describeModificationsInput) (*describeModificationsOutput, error) {

@@ -60,6 +60,13 @@ func (s *Server) Inject(f Fault) (remove func()) {
 	}
 }
 
+// Heal takes every fault away.
+func (s *Server) Heal() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.faults = nil
+}
+
 // take is the faults that strike this call.
 func (l *faultList) take(c *call) []Fault {
 	l.mu.Lock()

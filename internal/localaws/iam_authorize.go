@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,13 +18,18 @@ func (s *Server) permit(c *call) error {
 		// GetSessionToken's credentials without a second factor can't call IAM
 		return refuseSignature("iam", sigFaultf(sigUnknownKey, "The security token included in the request is invalid"))
 	}
-	c.needed = s.permissionsOf(c)
 	context := s.contextOfCall(c)
-	for _, need := range c.needed {
-		q := question{action: need.Action, resource: need.Resource, context: maps.Clone(context)}
-		maps.Copy(q.context, s.resourceTags(c, need.Resource))
+	needs := s.needsOf(c)
+	for _, n := range needs {
+		c.needed = append(c.needed, n.Permission)
+	}
+	c.needed = slices.Compact(c.needed)
+	for _, n := range needs {
+		q := question{action: n.Action, resource: n.Resource, context: maps.Clone(context)}
+		maps.Copy(q.context, s.resourceKeys(c, n.Resource))
+		maps.Copy(q.context, n.keys)
 		if why := s.iam.decideAny(c.caller, q, c.now); why != "" {
-			return c.deny(need, why)
+			return c.deny(q, why)
 		}
 	}
 	return nil
@@ -146,10 +152,10 @@ func roleARN(who principal) string {
 }
 
 // deny words a refusal by policy as the service does.
-func (c *call) deny(need Permission, why string) *apiError {
-	text := "User: " + c.caller.arn + " is not authorized to perform: " + need.Action
-	if need.Resource != "*" {
-		text += " on resource: " + need.Resource
+func (c *call) deny(q question, why string) *apiError {
+	text := "User: " + c.caller.arn + " is not authorized to perform: " + q.action
+	if q.resource != "*" {
+		text += " on resource: " + q.resource
 	}
 	if why != "" {
 		text += " " + why
@@ -159,7 +165,7 @@ func (c *call) deny(need Permission, why string) *apiError {
 		return &apiError{
 			code: "UnauthorizedOperation",
 			message: "You are not authorized to perform this operation. " + text +
-				". Encoded authorization failure message: " + encodeAuthorization(c.caller, need, why),
+				". Encoded authorization failure message: " + encodeAuthorization(c.caller, q, why),
 			status: http.StatusForbidden,
 		}
 	case "iam", "sts":
@@ -173,28 +179,47 @@ func (s *Server) denyByFault(c *call) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.needed = s.permissionsOf(c)
-	need := Permission{Action: c.service + ":" + c.action, Resource: "*"}
+	q := question{action: c.service + ":" + c.action, resource: "*"}
 	if len(c.needed) > 0 {
-		need = c.needed[0]
+		q.action, q.resource = c.needed[0].Action, c.needed[0].Resource
 	}
-	return c.deny(need, "with an explicit deny in a service control policy")
+	return c.deny(q, "with an explicit deny in a service control policy")
 }
 
-// encodeAuthorization is what DecodeAuthorizationMessage reads.
-func encodeAuthorization(who principal, need Permission, why string) string {
-	message := map[string]any{
-		"allowed":      false,
-		"explicitDeny": strings.Contains(why, "explicit deny"),
-		"matchedStatements": map[string]any{
-			"items": []any{},
-		},
-		"context": map[string]any{
-			"principal": map[string]string{"id": who.userID, "arn": who.arn},
-			"action":    need.Action,
-			"resource":  need.Resource,
-		},
+// Lists in a decoded authorization message.
+type (
+	authorizationItems[T any] struct {
+		Items []T `json:"items"`
 	}
-	text, err := json.Marshal(message)
+	authorizationCondition struct {
+		Key    string                                `json:"key"`
+		Values authorizationItems[map[string]string] `json:"values"`
+	}
+)
+
+// encodeAuthorization is what DecodeAuthorizationMessage reads.
+func encodeAuthorization(who principal, q question, why string) string {
+	conditions := authorizationItems[authorizationCondition]{Items: []authorizationCondition{}}
+	for _, key := range slices.Sorted(maps.Keys(q.context)) {
+		condition := authorizationCondition{Key: key}
+		for _, value := range q.context[key] {
+			condition.Values.Items = append(condition.Values.Items, map[string]string{"value": value})
+		}
+		conditions.Items = append(conditions.Items, condition)
+	}
+	none := authorizationItems[struct{}]{Items: []struct{}{}}
+	text, err := json.Marshal(map[string]any{
+		"allowed":           false,
+		"explicitDeny":      strings.Contains(why, "explicit deny"),
+		"matchedStatements": none,
+		"failures":          none,
+		"context": map[string]any{
+			"principal":  map[string]string{"id": who.userID, "arn": who.arn},
+			"action":     q.action,
+			"resource":   q.resource,
+			"conditions": conditions,
+		},
+	})
 	if err != nil {
 		return ""
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	ec2TagPattern = regexp.MustCompile(`^(?:TagSpecification\.\d+\.)?Tag\.(\d+)\.Key$`)
+	ec2TagPattern = regexp.MustCompile(`^Tag\.\d+\.Key$`)
 	iamTagPattern = regexp.MustCompile(`^Tags\.member\.\d+\.Key$`)
 )
 
@@ -17,6 +17,9 @@ var (
 func (s *Server) contextOfCall(c *call) map[string][]string {
 	context := contextOf(c.caller, c.now)
 	context["aws:requestedregion"] = []string{c.region}
+	if c.service == "ec2" {
+		context["ec2:region"] = []string{c.region}
+	}
 	maps.Copy(context, c.requestTags())
 	if c.form.Has("InstanceType") {
 		context["ec2:instancetype"] = []string{c.form.Get("InstanceType")}
@@ -39,7 +42,8 @@ func (s *Server) contextOfCall(c *call) map[string][]string {
 	return context
 }
 
-// requestTags are aws:RequestTag/key and aws:TagKeys of a query call.
+// requestTags are aws:RequestTag/key and aws:TagKeys of a query call. Those of
+// a tag specification belong to one kind of resource: needsOf sees to them.
 func (c *call) requestTags() map[string][]string {
 	tags := map[string][]string{}
 	var keys []string
@@ -58,9 +62,9 @@ func (c *call) requestTags() map[string][]string {
 	return tags
 }
 
-// resourceTags are the tags of the resource that an ARN names, as condition
-// keys: aws:ResourceTag/key and the service's own. Server.mu is held.
-func (s *Server) resourceTags(c *call, arn string) map[string][]string {
+// resourceKeys are the condition keys of the resource that an ARN names: its
+// tags (aws:ResourceTag/key and the service's own) and what it is. Server.mu is held.
+func (s *Server) resourceKeys(c *call, arn string) map[string][]string {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) != 6 {
 		return nil
@@ -73,8 +77,12 @@ func (s *Server) resourceTags(c *call, arn string) map[string][]string {
 	}
 	switch {
 	case parts[2] == "ec2":
-		for key, value := range s.ec2Place(c.caller.account, c.region).tags[nameOf(arn)] {
+		p := s.ec2Place(c.caller.account, c.region)
+		for key, value := range p.tags[p.taggedAs(nameOf(arn))] {
 			add(key, value)
+		}
+		for key, value := range c.ec2Keys(nameOf(arn)) {
+			keys[strings.ToLower(key)] = []string{value}
 		}
 	case parts[2] == "iam" && strings.HasPrefix(parts[5], "role/"):
 		if role := s.iam.roleWith(arn); role != nil {
@@ -82,6 +90,47 @@ func (s *Server) resourceTags(c *call, arn string) map[string][]string {
 				add(tag.Key, tag.Value)
 			}
 		}
+	case parts[2] == "ssm" && strings.HasPrefix(parts[5], "session/"):
+		if session := s.ssmPlace(c.caller.account, c.region).sessions[nameOf(arn)]; session != nil {
+			keys["ssm:resourcetag/aws:ssmmessages:session-id"] = []string{session.ownerID}
+			keys["ssm:resourcetag/aws:ssmmessages:target-id"] = []string{session.target}
+		}
 	}
 	return keys
+}
+
+// taggedAs is the id under which a resource's tags are kept: its own, but for key pairs, which ARNs name.
+func (p *ec2Place) taggedAs(id string) string {
+	if k := p.keyPairs[id]; k != nil {
+		return k.id
+	}
+	return id
+}
+
+// ec2Keys are EC2's own condition keys of a resource that is there.
+func (c *call) ec2Keys(id string) map[string]string {
+	p := c.place()
+	if i := p.instances[id]; i != nil {
+		return map[string]string{"ec2:InstanceType": i.kind.name, "ec2:AvailabilityZone": i.zone.name, "ec2:Tenancy": i.tenancy, "ec2:RootDeviceType": "ebs", "ec2:InstanceID": id}
+	}
+	if v := p.volumes[id]; v != nil {
+		return map[string]string{"ec2:VolumeID": id, "ec2:AvailabilityZone": v.zone.name, "ec2:Encrypted": boolWord(v.kmsKey != "")}
+	}
+	if sub := p.subnets[id]; sub != nil {
+		return map[string]string{"ec2:SubnetID": id, "ec2:AvailabilityZone": sub.zone.name, "ec2:Vpc": c.ec2ARN("vpc", sub.vpcID)}
+	}
+	if g := p.groups[id]; g != nil {
+		return map[string]string{"ec2:SecurityGroupID": id, "ec2:Vpc": c.ec2ARN("vpc", g.vpcID)}
+	}
+	if img := c.images().images[id]; img != nil {
+		owner := img.owner
+		if alias := img.ownerAlias(); alias != "" {
+			owner = alias
+		}
+		return map[string]string{"ec2:ImageID": id, "ec2:Owner": owner, "ec2:Public": boolWord(img.public), "ec2:ImageType": "machine", "ec2:RootDeviceType": "ebs"}
+	}
+	if snap := c.images().snapshots[id]; snap != nil {
+		return map[string]string{"ec2:SnapshotID": id, "ec2:Owner": snap.owner, "ec2:VolumeSize": number(snap.sizeGiB)}
+	}
+	return nil
 }

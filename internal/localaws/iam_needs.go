@@ -25,6 +25,49 @@ func (s *Server) permissionsOf(c *call) []Permission {
 	}
 }
 
+// needsOf is what a call needs to be allowed, with the condition keys that
+// depend on the resource: tags that it sets are those of the kind of resource
+// that they are set on. Server.mu is held.
+func (s *Server) needsOf(c *call) []need {
+	if c.service == "ec2" && c.action == "RunInstances" {
+		if needs, ok := s.launchNeeds(c); ok {
+			return needs
+		}
+	}
+	var tags map[string]map[string]string
+	if c.service == "ec2" {
+		tags = c.tagsByKind()
+	}
+	var needs []need
+	for _, p := range s.permissionsOf(c) {
+		n := need{p, map[string][]string{}}
+		if kind, made := strings.CutSuffix(p.Resource[strings.LastIndexByte(p.Resource, ':')+1:], "/*"); made {
+			n.set(requestTagKeys(tags[kind]))
+		}
+		needs = append(needs, n)
+	}
+	return needs
+}
+
+var tagSpecificationPattern = regexp.MustCompile(`^(TagSpecification\.\d+\.)Tag\.\d+\.Key$`)
+
+// tagsByKind are the tags of the call's tag specifications.
+func (c *call) tagsByKind() map[string]map[string]string {
+	tags := map[string]map[string]string{}
+	for name, values := range c.form {
+		m := tagSpecificationPattern.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		kind := c.form.Get(m[1] + "ResourceType")
+		if tags[kind] == nil {
+			tags[kind] = map[string]string{}
+		}
+		tags[kind][values[0]] = c.form.Get(strings.TrimSuffix(name, "Key") + "Value")
+	}
+	return tags
+}
+
 var ec2IDPattern = regexp.MustCompile(`^(i|ami|snap|vol|sg|subnet|vpc|eni|lt|fleet|rtb|igw)-[0-9a-zA-Z]+$`)
 
 // ec2Kinds are the resource types of ids in ARNs.

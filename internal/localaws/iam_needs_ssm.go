@@ -12,8 +12,12 @@ type ssmTargets struct {
 	InstanceIds  []string //nolint:revive // the name on the wire
 	SessionID    string   `json:"SessionId"`
 	Name         string
+	Path         string
 	Names        []string
 	Tags         []json.RawMessage
+	Targets      []json.RawMessage
+	ResourceType string
+	ResourceID   string `json:"ResourceId"`
 }
 
 // ssmPermissions is the action on the instances and the document of a command
@@ -33,12 +37,15 @@ func ssmPermissions(c *call, action string) []Permission {
 func (in *ssmTargets) permissions(c *call, action string) []Permission {
 	switch c.action {
 	case "SendCommand":
+		if len(in.Targets) > 0 {
+			return onInstances(c, action, in.DocumentName, []string{"*"})
+		}
 		return onInstances(c, action, in.DocumentName, in.InstanceIds)
 	case "StartSession":
 		return onInstances(c, action, in.DocumentName, []string{in.Target})
 	case "ResumeSession", "TerminateSession":
 		return []Permission{{action, "arn:aws:ssm:" + c.region + ":" + c.caller.account + ":session/" + in.SessionID}}
-	case "GetParameter", "PutParameter", "DeleteParameter", "GetParameterHistory":
+	case "GetParameter", "PutParameter", "DeleteParameter", "GetParameterHistory", "LabelParameterVersion", "UnlabelParameterVersion":
 		return []Permission{{action, c.ownParameterARN(in.Name)}}
 	case "GetParameters", "DeleteParameters":
 		var needed []Permission
@@ -48,6 +55,15 @@ func (in *ssmTargets) permissions(c *call, action string) []Permission {
 		return needed
 	case "GetDocument", "DescribeDocument", "DeleteDocument", "UpdateDocument", "CreateDocument":
 		return []Permission{{action, c.documentARN(in.Name)}}
+	case "AddTagsToResource", "ListTagsForResource", "RemoveTagsFromResource":
+		if in.ResourceType == "Document" {
+			return []Permission{{action, c.documentARN(in.ResourceID)}}
+		}
+		if in.ResourceType == "Parameter" {
+			return []Permission{{action, c.ownParameterARN(in.ResourceID)}}
+		}
+	case "GetParametersByPath":
+		return []Permission{{action, c.ownParameterARN(in.Path)}}
 	case "GetConnectionStatus":
 		return []Permission{{action, c.ec2ARN("instance", in.Target)}}
 	}

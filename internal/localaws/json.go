@@ -28,7 +28,8 @@ func decodeJSON(c *call, in any) error {
 	if err := json.Unmarshal(body, in); err != nil {
 		return refuse("SerializationException", "%s", serializationProblem(err))
 	}
-	return nil
+	members, _ := sent.(map[string]any)
+	return c.checkModel(members)
 }
 
 // serializationProblem words a type mismatch without repeating the value,
@@ -92,14 +93,15 @@ func checkStructMembers(c *call, path string, sent map[string]any, t reflect.Typ
 	for name, item := range sent {
 		field, ok := known[name]
 		if !ok {
-			return c.unfit("Value at '%s' failed to satisfy constraint: Member is not known", lowerFirst(join(path, name)))
+			at := join(path, name)
+			return c.unknownParameter(at, memberPath(at))
 		}
 		if err := checkMembers(c, join(path, name), item, field.Type); err != nil {
 			return err
 		}
 	}
 	for name, field := range known {
-		if field.Tag.Get("required") == "true" && sent[name] == nil {
+		if field.Tag.Get("required") == "true" && sent[name] == nil && !c.described() {
 			return c.missing(join(path, name))
 		}
 	}
@@ -116,6 +118,15 @@ func memberName(field reflect.StructField) string {
 		return field.Name
 	}
 	return name
+}
+
+// memberPath is the way to a member as the model has it: a[0].b is A, 0, B.
+func memberPath(at string) []string {
+	var path []string
+	for _, part := range strings.FieldsFunc(at, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		path = append(path, upperFirst(part))
+	}
+	return path
 }
 
 func join(path, name string) string {

@@ -29,20 +29,20 @@ func TestDecodeJSON(t *testing.T) {
 }
 
 func TestDecodeJSONRefuses(t *testing.T) {
-	const unfit = "ValidationException: 1 validation error detected: "
+	const unfit, strange = "ValidationException: 1 validation error detected: ", "NotInLocalaws: localaws does not have a parameter "
 	for body, want := range map[string]string{
 		`{`:                          "SerializationException: The request is not valid JSON: unexpected end of JSON input",
 		`{}`:                         unfit + "Value null at 'target' failed to satisfy constraint: Member must not be null",
 		``:                           unfit + "Value null at 'target' failed to satisfy constraint: Member must not be null",
 		`{"Target":null}`:            unfit + "Value null at 'target' failed to satisfy constraint: Member must not be null",
-		`{"target":"i-1"}`:           unfit + "Value at 'target' failed to satisfy constraint: Member is not known",
-		`{"Target":"i","Hidden":""}`: unfit + "Value at 'hidden' failed to satisfy constraint: Member is not known",
+		`{"target":"i-1"}`:           strange + "target of ssm:Test; as far as it knows AWS has none either, and would ignore it",
+		`{"Target":"i","Hidden":""}`: strange + "Hidden of ssm:Test; as far as it knows AWS has none either, and would ignore it",
 		`{"Target":"i","Tags":[{}]}`: unfit + "Value null at 'tags[0].key' failed to satisfy constraint: Member must not be null",
 		`{"Target":7}`:               "SerializationException: Number can not be converted to string at Target",
 		`{"Target":"i","Parameters":{"a":"secret"}}`: "SerializationException: String can not be converted to []string at Parameters",
 	} {
 		var in jsonInput
-		if err := decodeJSON(&call{service: "ssm", body: []byte(body)}, &in); err == nil || err.Error() != want {
+		if err := decodeJSON(&call{service: "ssm", action: "Test", body: []byte(body)}, &in); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", body, err, want)
 		}
 	}

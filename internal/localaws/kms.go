@@ -31,6 +31,8 @@ type kmsKey struct {
 	deletion                 time.Time // zero unless it is pending
 	secret                   [32]byte
 	tags                     []kmsTag
+	policy                   *policyDocument // nil for the one that every key has from the start
+	policyText               string
 }
 
 func newKMSState() *kmsState { return &kmsState{places: map[kmsPlaceKey]*kmsPlace{}} }

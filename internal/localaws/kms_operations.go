@@ -11,6 +11,8 @@ func (s *Server) kmsOperations() map[string]operation {
 		"CreateKey":                       jsonOp(createKey),
 		"DescribeKey":                     jsonOp(describeKey),
 		"ListKeys":                        jsonOp(listKeys),
+		"PutKeyPolicy":                    jsonOp(putKeyPolicy),
+		"GetKeyPolicy":                    jsonOp(getKeyPolicy),
 		"EnableKey":                       jsonOp(enableKey),
 		"DisableKey":                      jsonOp(disableKey),
 		"ScheduleKeyDeletion":             jsonOp(scheduleKeyDeletion),
@@ -89,6 +91,12 @@ func createKey(c *call, in *createKeyIn) (*keyOut, error) {
 	}
 	key := c.server.kmsPlace(c.caller.account, c.region).newKey(c.caller.account, c.region, c.now)
 	key.description, key.tags = in.Description, in.Tags
+	if in.Policy != "" {
+		if err := key.setPolicy(in.Policy); err != nil {
+			delete(c.server.kmsPlace(c.caller.account, c.region).keys, key.ID)
+			return nil, err
+		}
+	}
 	return &keyOut{key.metadata()}, nil
 }
 

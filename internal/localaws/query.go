@@ -27,7 +27,11 @@ func decodeQuery(c *call, in any) error {
 		return err
 	}
 	if len(d.left) > 0 {
-		return refuse("UnknownParameter", "The parameter %s is not recognized", firstKey(d.left))
+		name := firstKey(d.left)
+		return c.unknownParameter(name, strings.Split(name, "."))
+	}
+	if shape := models()[c.service].input(c.action); shape != nil {
+		return c.checkModel(c.formTree().structure("", shape))
 	}
 	return nil
 }
@@ -64,7 +68,7 @@ func (d *queryDecoder) fields(prefix string, v reflect.Value) error {
 			continue
 		}
 		if !d.any(prefix + name) {
-			if option == "required" {
+			if option == "required" && (d.call.service == "ec2" || !d.call.described()) {
 				return d.call.missing(prefix + name)
 			}
 			continue

@@ -52,8 +52,9 @@ type Server struct {
 	closing  sync.Once
 	closeErr error
 
-	calls  callLog
-	faults faultList
+	calls   callLog
+	changes changeLog
+	faults  faultList
 
 	mu  sync.Mutex // guards all below; handlers hold it
 	iam *iamState

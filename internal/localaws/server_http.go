@@ -128,7 +128,7 @@ func (s *Server) perform(c *call) (err error) {
 	}
 	out, err := run(c)
 	if err != nil {
-		return err
+		return c.orNotHere(err)
 	}
 	c.result = render(c, out)
 	return nil

@@ -93,7 +93,12 @@ func orNone(version string) string {
 	return version
 }
 
+// unknownAction refuses an action that is not served: one that AWS has in
+// other words than one that it has not.
 func unknownAction(c *call) error {
+	if models()[c.service].has(c.action) {
+		return notHere("the action %s:%s", c.service, c.action)
+	}
 	switch c.service {
 	case "ec2":
 		return refuse("InvalidAction", "The action %s is not valid for this web service.", c.action)

@@ -78,15 +78,24 @@ func ok(t *testing.T, err error) {
 
 const trustEC2 = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}`
 
+// What AWS has and this server has not is refused in words that are not AWS's; what AWS has not, as AWS does.
 func TestUnknownActions(t *testing.T) {
 	s := startServer(t, Options{})
 	cfg := sdkConfig(t, s, DefaultAccount)
 	_, err := iam.NewFromConfig(cfg).ListSigningCertificates(t.Context(), nil)
-	wantAPIError(t, err, "InvalidAction", "ListSigningCertificates", "2010-05-08")
+	wantAPIError(t, err, "NotInLocalaws", "localaws does not have the action iam:ListSigningCertificates")
 	_, err = ec2.NewFromConfig(cfg).DescribeTrunkInterfaceAssociations(t.Context(), nil)
-	wantAPIError(t, err, "InvalidAction", "DescribeTrunkInterfaceAssociations")
+	wantAPIError(t, err, "NotInLocalaws", "DescribeTrunkInterfaceAssociations")
 	_, err = ssm.NewFromConfig(cfg).ListNodes(t.Context(), nil)
-	wantAPIError(t, err, "UnknownOperationException")
+	wantAPIError(t, err, "NotInLocalaws", "ssm:ListNodes")
+	if calls := s.Calls(); len(calls) != 3 {
+		t.Errorf("a call that is not here was repeated: %d calls", len(calls))
+	}
+	for _, c := range []*call{{service: "ec2"}, {service: "iam"}, {service: "sts"}} {
+		c.action = "MakeCoffee"
+		wantCode(t, "InvalidAction", unknownAction(c))
+	}
+	wantCode(t, "UnknownOperationException", unknownAction(&call{service: "ssm", action: "MakeCoffee"}))
 }
 
 func TestRequestIDs(t *testing.T) {

@@ -48,7 +48,7 @@ func (c *call) ssm() *ssmPlace { return c.server.ssmPlace(c.caller.account, c.re
 func (s *Server) ssmOperations() map[string]operation {
 	return operationsOf(
 		ssmAgentOperations(), ssmCommandOperations(), ssmSessionOperations(),
-		ssmDocumentOperations(), ssmParameterOperations(), ssmSettingOperations(),
+		ssmDocumentOperations(), ssmParameterOperations(), ssmHistoryOperations(), ssmSettingOperations(), ssmTagOperations(),
 	)
 }
 

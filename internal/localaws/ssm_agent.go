@@ -120,6 +120,7 @@ func (s *Server) agentOnline(a *ssmAgent) {
 	}
 	a.connected, a.lost, a.lastPing = true, false, now
 	a.changed()
+	s.changed(a.instance.Region, a.instance.ID, AgentConnected)
 	for _, session := range s.ssmPlace(a.instance.Account, a.instance.Region).sessions {
 		if session.target == a.instance.ID && session.ended.IsZero() {
 			s.clock.AfterFunc(workerTimeout, session.channel.WorkerLost)

@@ -36,6 +36,8 @@ type ssmDocument struct {
 	created time.Time
 	parsed  documentContent
 	tags    []ssmTag
+
+	displayName, versionName, targetType string
 }
 
 type ssmTag struct {
@@ -136,7 +138,21 @@ func (c *call) document(nameOrARN string) *ssmDocument {
 	return awsDocuments[name]
 }
 
+// missingDocuments are documents of AWS's own that are not here.
+var missingDocuments = []string{
+	"AWS-ApplyAnsiblePlaybooks", "AWS-ApplyChefRecipes", "AWS-ApplyDSCMofs", "AWS-ApplyPatchBaseline", "AWS-ConfigureAWSPackage", "AWS-ConfigureDocker",
+	"AWS-ConfigureWindowsUpdate", "AWS-FindWindowsUpdates", "AWS-GatherSoftwareInventory", "AWS-InstallApplication", "AWS-InstallMissingWindowsUpdates",
+	"AWS-InstallPowerShellModule", "AWS-InstallSpecificWindowsUpdates", "AWS-JoinDirectoryServiceDomain", "AWS-ListWindowsInventory", "AWS-PasswordReset",
+	"AWS-RefreshAssociation", "AWS-RunAnsiblePlaybook", "AWS-RunDockerAction", "AWS-RunDocument", "AWS-RunInspecChecks", "AWS-RunPatchBaseline",
+	"AWS-RunPatchBaselineAssociation", "AWS-RunPatchBaselineWithHooks", "AWS-RunPowerShellScript", "AWS-RunRemoteScript", "AWS-RunSaltState",
+	"AWS-StartPortForwardingSessionToSocket", "AWS-UpdateEC2Config", "AWS-UpdateSSMAgent", "AmazonCloudWatch-ManageAgent", "AWSEC2-CreateVssSnapshot",
+	"AWSFIS-Run-CPU-Stress", "AWS-CreateImage", "AWS-UpdateLinuxAmi", "AWS-RestartEC2Instance", "AWS-StopEC2Instance", "AWS-StartEC2Instance",
+}
+
 func noDocument(name string) error {
+	if slices.Contains(missingDocuments, name) {
+		return notHere("the document %s", name)
+	}
 	return refuse("InvalidDocument", "Document with name %s does not exist.", name)
 }
 

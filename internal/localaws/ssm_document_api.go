@@ -30,6 +30,9 @@ func (in *documentIn) named(c *call) (*ssmDocument, error) {
 	if d == nil {
 		return nil, noDocument(in.Name)
 	}
+	if in.VersionName != nil && *in.VersionName != d.versionName {
+		return nil, refuse("InvalidDocumentVersion", "The version name %s of document %s does not exist.", *in.VersionName, d.name)
+	}
 	return d, checkDocumentVersion(d, in.DocumentVersion)
 }
 
@@ -83,6 +86,9 @@ type documentDescription struct {
 	DefaultVersion  string                 `json:"DefaultVersion"`
 	DocumentFormat  string                 `json:"DocumentFormat"`
 	Tags            []ssmTag               `json:"Tags"`
+	DisplayName     string                 `json:"DisplayName,omitempty"`
+	VersionName     string                 `json:"VersionName,omitempty"`
+	TargetType      string                 `json:"TargetType,omitempty"`
 }
 
 type documentParameterOut struct {
@@ -105,6 +111,7 @@ func (d *ssmDocument) describe() documentDescription {
 		Hash: d.hash(), HashType: "Sha256", Name: d.name, Owner: d.owner, CreatedDate: epochSeconds(d.created), Status: "Active",
 		DocumentVersion: "1", Description: d.parsed.Description, PlatformTypes: []string{"Linux", "MacOS"}, DocumentType: d.kind,
 		SchemaVersion: d.parsed.SchemaVersion, LatestVersion: "1", DefaultVersion: "1", DocumentFormat: d.format, Tags: d.tags,
+		DisplayName: d.displayName, VersionName: d.versionName, TargetType: d.targetType,
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.parsed.Parameters)) {
 		p := d.parsed.Parameters[name]
@@ -231,7 +238,7 @@ func createDocument(c *call, in *createDocumentIn) (*createDocumentOut, error) {
 	case len(in.Content) > 64<<10:
 		return nil, refuse("MaxDocumentSizeExceeded", "The document is larger than 64 KB")
 	case in.DocumentFormat != nil && *in.DocumentFormat != "JSON":
-		return nil, refuse("InvalidDocumentContent", "This server takes documents in JSON only")
+		return nil, notHere("documents in %s", *in.DocumentFormat)
 	}
 	d, err := newDocument(in.Name, in.Content)
 	if err != nil {
@@ -243,9 +250,20 @@ func createDocument(c *call, in *createDocumentIn) (*createDocumentOut, error) {
 	if err := d.checkSchema(); err != nil {
 		return nil, err
 	}
-	d.owner, d.created, d.tags = c.caller.account, c.now, in.Tags
+	if d.tags, err = mergedSSMTags(nil, in.Tags); err != nil {
+		return nil, err
+	}
+	d.displayName, d.versionName, d.targetType = deref(in.DisplayName), deref(in.VersionName), deref(in.TargetType)
+	d.owner, d.created = c.caller.account, c.now
 	c.ssm().documents[d.name] = d
 	return &createDocumentOut{d.describe()}, nil
+}
+
+// agentPlugins are what the agent can do in a step.
+var agentPlugins = []string{
+	"aws:applications", "aws:cloudWatch", "aws:configureDocker", "aws:configurePackage", "aws:domainJoin", "aws:downloadContent", "aws:psModule",
+	"aws:refreshAssociation", "aws:runDockerAction", "aws:runDocument", "aws:runPowerShellScript", "aws:runShellScript", "aws:softwareInventory",
+	"aws:updateAgent", "aws:updateSsmAgent",
 }
 
 func (d *ssmDocument) checkSchema() error {
@@ -255,6 +273,11 @@ func (d *ssmDocument) checkSchema() error {
 		return refuse("InvalidDocumentSchemaVersion", "Schema version %s is not supported for %s documents", version, d.kind)
 	case d.kind == "Command" && len(d.steps(nil)) == 0:
 		return refuse("InvalidDocumentContent", "The document has no steps")
+	}
+	for _, step := range d.steps(nil) {
+		if !slices.Contains(agentPlugins, step.plugin) {
+			return refuse("InvalidDocumentContent", "Document content has unsupported action %s", step.plugin)
+		}
 	}
 	return nil
 }

@@ -107,6 +107,14 @@ func (p *ssmParameter) at(c *call, selector string, selected, decrypt bool) (par
 
 func (p *ssmParameter) latest() int64 { return p.first() + int64(len(p.versions)) - 1 }
 
+// next is the number of the version to come, of a parameter that may not be there yet.
+func (p *ssmParameter) next() int64 {
+	if p == nil {
+		return 1
+	}
+	return p.latest() + 1
+}
+
 // first is the number of the oldest version that is kept.
 func (p *ssmParameter) first() int64 { return p.firstVersion + 1 }
 

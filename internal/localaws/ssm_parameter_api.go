@@ -179,6 +179,9 @@ func putParameter(c *call, in *putParameterIn) (*putParameterOut, error) {
 	if p != nil && !deref(in.Overwrite) {
 		return nil, refuse("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
+	if _, err := mergedSSMTags(nil, in.Tags); err != nil {
+		return nil, err
+	}
 	if p != nil && len(in.Tags) > 0 {
 		return nil, refuse("ValidationException", "Invalid request: tags and overwrite can't be used together. "+
 			"To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
@@ -186,12 +189,21 @@ func putParameter(c *call, in *putParameterIn) (*putParameterOut, error) {
 	if err := in.check(c, p); err != nil {
 		return nil, err
 	}
+	if deref(in.DataType) == "aws:ec2:image" && !c.seesImage(in.Value) {
+		return &putParameterOut{p.next(), in.tier()}, nil // AWS finds out later, and then makes no version
+	}
 	if p == nil {
 		p = &ssmParameter{name: in.Name, kind: deref(in.Type), dataType: "text", tier: "Standard", tags: in.Tags}
 		c.ssm().parameters[in.Name] = p
 	}
 	p.put(c, in)
 	return &putParameterOut{p.latest(), p.tier}, nil
+}
+
+// seesImage says whether the caller can launch an image.
+func (c *call) seesImage(id string) bool {
+	img := c.images().images[id]
+	return img != nil && img.visible(c.caller.account)
 }
 
 // put adds a version; what the call leaves out stays as it was.
@@ -216,6 +228,17 @@ func (p *ssmParameter) put(c *call, in *putParameterIn) {
 
 func (in *putParameterIn) check(c *call, existing *ssmParameter) error {
 	switch {
+	case deref(in.Policies) != "":
+		return notHere("parameter policies")
+	case in.Value == "":
+		return c.unfit("Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1")
+	case existing != nil && in.Type != nil && *in.Type != existing.kind:
+		return refuse("HierarchyTypeMismatchException", "Parameter Store does not support changing a parameter type in a hierarchy. "+
+			"For example, you can't change a parameter from a String type to a SecureString type. You must create a new, unique parameter.")
+	case in.KeyID != nil && c.server.kmsKey(c.caller.account, c.region, *in.KeyID) == nil:
+		return refuse("InvalidKeyId", "Invalid keyId %s", *in.KeyID)
+	case in.KeyID != nil && parameterKind(in.Type, existing) != "SecureString":
+		return refuse("ValidationException", "KeyId is for parameters of type SecureString only.")
 	case existing == nil && in.Type == nil:
 		return refuse("ValidationException", "A parameter type is required when you create a parameter.")
 	case in.Type != nil && !slices.Contains(parameterKinds, *in.Type):
@@ -237,6 +260,13 @@ func (in *putParameterIn) check(c *call, existing *ssmParameter) error {
 		return refuse("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: %s", pattern)
 	}
 	return in.checkName()
+}
+
+func parameterKind(asked *string, existing *ssmParameter) string {
+	if asked == nil && existing != nil {
+		return existing.kind
+	}
+	return deref(asked)
 }
 
 func (in *putParameterIn) checkName() error {
@@ -274,10 +304,11 @@ type deleteParameterIn struct {
 }
 
 func deleteParameter(c *call, in *deleteParameterIn) (*struct{}, error) {
-	if c.ssm().parameters[in.Name] == nil {
+	p := c.ownParameter(in.Name)
+	if p == nil {
 		return nil, refuse("ParameterNotFound", "Parameter %s not found.", in.Name)
 	}
-	delete(c.ssm().parameters, in.Name)
+	delete(c.ssm().parameters, p.name)
 	return &struct{}{}, nil
 }
 

@@ -15,6 +15,7 @@ type ssmSession struct {
 	id, target string
 	document   string
 	owner      string // ARN
+	ownerID    string // aws:userid
 	reason     string
 	maximum    string // minutes; empty is none
 	started    time.Time
@@ -44,12 +45,9 @@ func (s *Server) channels() *datachannel.Service {
 		return s.ssm.channels
 	}
 	service := datachannel.NewService(datachannel.Options{
-		Verify: func(r *http.Request) error {
-			_, err := s.verifySignature(r, nil, "ssmmessages")
-			return err
-		},
-		Model: s.channelModel(),
-		Log:   s.log,
+		Verify: s.mayOpenChannel,
+		Model:  s.channelModel(),
+		Log:    s.log,
 	})
 	s.ssm.channels = service
 	s.goOwned(func(ctx context.Context) {
@@ -57,6 +55,27 @@ func (s *Server) channels() *datachannel.Service {
 		service.Close()
 	})
 	return service
+}
+
+// mayOpenChannel checks the signature of a data channel's upgrade and its
+// signer's permission to open it.
+func (s *Server) mayOpenChannel(r *http.Request) error {
+	who, err := s.verifySignature(r, nil, "ssmmessages")
+	if err != nil {
+		return err
+	}
+	sig, fault := parseSignature(r)
+	if fault != nil {
+		return refuseSignature("ssmmessages", fault)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const action = "ssmmessages:OpenDataChannel"
+	arn := "arn:aws:ssm:" + sig.region + ":" + who.account + ":session/" + lastPart(r.URL.Path)
+	if !s.mayDo(who, sig.region, action, arn) {
+		return &apiError{code: "AccessDeniedException", message: "User: " + who.arn + " is not authorized to perform: " + action + " on resource: " + arn, status: http.StatusForbidden}
+	}
+	return nil
 }
 
 func (s *Server) channelModel() datachannel.Model {
@@ -84,7 +103,7 @@ func (c *call) openSession(a *ssmAgent, d *ssmDocument, in *startSessionIn, para
 	setMinutes(&model.MaxDuration, d.parsed.Inputs.MaxSessionDuration)
 	properties, _ := substitute(d.parsed.Properties, parameters, d.lists()).(map[string]any)
 	session := &ssmSession{
-		id: c.sessionID(), target: a.instance.ID, document: d.name, owner: c.caller.arn, reason: deref(in.Reason), started: c.now,
+		id: c.sessionID(), target: a.instance.ID, document: d.name, owner: c.caller.arn, ownerID: c.caller.userID, reason: deref(in.Reason), started: c.now,
 		maximum: d.parsed.Inputs.MaxSessionDuration,
 	}
 	channel, err := s.channels().Open(datachannel.Config{

@@ -67,6 +67,7 @@ func assumeRole(c *call, in *assumeRoleIn) (*assumeRoleOut, error) {
 	if who.tags, err = c.sessionTags(in); err != nil {
 		return nil, err
 	}
+	who.transitive = slices.Concat(c.caller.transitive, in.TransitiveTagKeys)
 	return &assumeRoleOut{
 		Credentials:      c.issue(who, life),
 		AssumedRoleUser:  assumedRole{who.userID, who.arn},
@@ -80,23 +81,23 @@ func assumeRole(c *call, in *assumeRoleIn) (*assumeRoleOut, error) {
 func (c *call) assumable(in *assumeRoleIn) (*iamRole, error) {
 	need := Permission{"sts:AssumeRole", in.RoleARN}
 	c.needed = []Permission{need}
+	q := question{action: need.Action, resource: in.RoleARN, context: contextOf(c.caller, c.now)}
 	role := c.server.iam.roleWith(in.RoleARN)
 	if role == nil || c.now.Before(role.visibleAt) {
-		return nil, c.deny(need, "")
+		return nil, c.deny(q, "")
 	}
-	q := question{action: need.Action, resource: in.RoleARN, context: contextOf(c.caller, c.now)}
 	if in.ExternalID != "" {
 		q.context["sts:externalid"] = []string{in.ExternalID}
 	}
 	q.context["sts:rolesessionname"] = []string{in.RoleSessionName}
 	if !role.trusts(q, trustPrincipal(c.caller)) {
-		return nil, c.deny(need, "")
+		return nil, c.deny(q, "")
 	}
 	if len(in.Tags) > 0 {
 		tag := q
 		tag.action = "sts:TagSession"
 		if !role.trusts(tag, trustPrincipal(c.caller)) {
-			return nil, c.deny(Permission{tag.action, in.RoleARN}, "")
+			return nil, c.deny(tag, "")
 		}
 	}
 	why := c.server.iam.decide(c.caller, q, c.now)
@@ -104,7 +105,7 @@ func (c *call) assumable(in *assumeRoleIn) (*iamRole, error) {
 		return role, nil
 	}
 	if why != "" {
-		return nil, c.deny(need, why)
+		return nil, c.deny(q, why)
 	}
 	return role, nil
 }
@@ -160,17 +161,23 @@ func (c *call) sessionPolicies(in *assumeRoleIn) ([]*policyDocument, error) {
 	return docs, nil
 }
 
-// sessionTags are the session's tags: the caller's transitive ones are not kept.
+// sessionTags are the session's tags, with the transitive ones of the caller's session.
 func (c *call) sessionTags(in *assumeRoleIn) (map[string][]string, error) {
 	if _, err := c.checkTags(nil, in.Tags); err != nil {
 		return nil, err
 	}
 	tags := map[string][]string{}
+	for _, key := range c.caller.transitive {
+		tags[key] = c.caller.tags[key]
+	}
 	for _, tag := range in.Tags {
+		if slices.Contains(c.caller.transitive, tag.Key) {
+			return nil, refuse("InvalidParameterValue", "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.")
+		}
 		tags[tag.Key] = []string{tag.Value}
 	}
 	for _, key := range in.TransitiveTagKeys {
-		if _, ok := tags[key]; !ok {
+		if tags[key] == nil {
 			return nil, c.unfit("Value '%s' at 'transitiveTagKeys' failed to satisfy constraint: Member must be the key of a session tag", key)
 		}
 	}
