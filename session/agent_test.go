@@ -22,6 +22,8 @@ type agent struct {
 	rest       time.Duration // after each message of data
 	ackLate    bool          // the response is acknowledged after HandshakeComplete
 	notReady   int           // data messages that are dropped at first
+	lag        time.Duration // after HandshakeComplete, in which data is acknowledged and lost
+	taciturn   bool          // acknowledges nothing twice
 
 	sink func([]byte) // takes the client's bytes in order
 	bye  func()       // TerminateSession flag
@@ -30,6 +32,7 @@ type agent struct {
 	cond     *sync.Cond
 	out      func([]byte) error // the current wire, nil for none
 	up       bool               // the handshake is complete
+	opened   time.Time          // from when on data is taken
 	response *agentmsg.Response
 	paused   bool
 	frozen   bool
@@ -144,7 +147,9 @@ func (a *agent) receive(m agentmsg.Message) {
 	a.arrivals = append(a.arrivals, time.Now())
 	switch {
 	case m.Sequence < a.want:
-		a.ack(&m)
+		if !a.taciturn {
+			a.ack(&m)
+		}
 	case m.Sequence > a.want:
 		a.early[m.Sequence] = m
 		a.ack(&m)
@@ -194,6 +199,7 @@ func (a *agent) process(m agentmsg.Message) {
 			}
 		}
 		a.up = true
+		a.opened = time.Now().Add(a.lag)
 		a.send(agentmsg.HandshakeComplete, []byte(`{"HandshakeTimeToComplete":1000000,"CustomerMessage":""}`))
 	case agentmsg.Flag:
 		if f, _ := agentmsg.DecodeFlag(m.Payload); f == agentmsg.TerminateSession {
@@ -203,7 +209,10 @@ func (a *agent) process(m agentmsg.Message) {
 		if !a.up {
 			panic("data before the handshake was complete")
 		}
-		a.sink(m.Payload)
+		if !time.Now().Before(a.opened) {
+			a.sink(m.Payload)
+		}
+	case agentmsg.Size: // is for terminals
 	default:
 		panic(fmt.Sprint("payload of type ", m.PayloadType))
 	}

@@ -44,6 +44,7 @@ const (
 	ReasonNotResumable Reason = "is gone and cannot be resumed"
 	ReasonLost         Reason = "was lost"
 	ReasonRefused      Reason = "is refused by the service"
+	ReasonUnusable     Reason = "cannot carry connections"
 	ReasonProtocol     Reason = "broke the protocol"
 )
 

@@ -4,20 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/taccoform/packer-plugin-ssm/session/internal/agentmsg"
 )
-
-// muxSince is the last agent version that does not multiplex.
-var muxSince = [4]int{3, 0, 196, 0}
 
 // reply is the answer to a handshake request.
 type reply struct {
 	payload []byte // the HandshakeResponse
 	refusal error  // what was not supported: the agent is likely to end the session for it
-	useless error  // why nothing can be done with this session even if the agent goes on
+	useless error  // why this session is of no use, whatever the agent makes of the answer
+	agent   version
 }
 
 // respond answers a handshake request: one processed action for each
@@ -27,7 +23,7 @@ func respond(payload []byte, clientVersion string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	r := reply{useless: errors.New("agent did not say which type of session this is")}
+	r := reply{useless: errors.New("agent did not say which type of session this is"), agent: parseVersion(request.AgentVersion)}
 	response := agentmsg.Response{ClientVersion: clientVersion}
 	for _, action := range request.Actions {
 		err := process(action, request.AgentVersion)
@@ -68,27 +64,8 @@ func checkSessionType(parameters []byte, agentVersion string) error {
 		return fmt.Errorf("session of type %q is no port session; start it with the document AWS-StartPortForwardingSession", kind.SessionType)
 	case port.Type != agentmsg.PortTypeLocal:
 		return fmt.Errorf("port session of type %q is not multiplexed; start it with the document AWS-StartPortForwardingSession", port.Type)
-	case !multiplexes(agentVersion):
-		return fmt.Errorf("agent %s is too old to multiplex; update it to 3.0.222 or later", agentVersion)
+	case !parseVersion(agentVersion).after(lastSingle):
+		return fmt.Errorf("agent %s is too old to multiplex; update it to 3.0.222 or later, by Run Command with the document AWS-UpdateSSMAgent", agentVersion)
 	}
 	return nil
-}
-
-// multiplexes compares the agent's version number by number. One that cannot
-// be read is taken for a new one.
-func multiplexes(agentVersion string) bool {
-	parts := strings.Split(agentVersion, ".")
-	for i, limit := range muxSince {
-		n := 0
-		if i < len(parts) {
-			var err error
-			if n, err = strconv.Atoi(parts[i]); err != nil {
-				return true
-			}
-		}
-		if n != limit {
-			return n > limit
-		}
-	}
-	return false
 }

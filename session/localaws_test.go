@@ -93,7 +93,16 @@ func listenAndEcho(t *testing.T) (port string, stop func()) {
 // open opens a port of the session through the public API.
 func (f *far) open(t *testing.T) *session.Port {
 	t.Helper()
-	p, err := session.OpenPort(t.Context(), session.Service{
+	p, err := session.OpenPort(t.Context(), f.service(),
+		session.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (f *far) service() session.Service {
+	return session.Service{
 		Start: func(context.Context) (session.Grant, error) { return f.grant(), nil },
 		Resume: func(context.Context, string) (session.Grant, error) {
 			select {
@@ -105,11 +114,7 @@ func (f *far) open(t *testing.T) *session.Port {
 			return f.grant(), nil
 		},
 		Terminate: func(context.Context, string) error { f.Terminate(); return nil },
-	}, session.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))})
-	if err != nil {
-		t.Fatal(err)
 	}
-	return p
 }
 
 // thereAndBack sends n random bytes and compares what comes back.
@@ -178,6 +183,52 @@ func TestSimulated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSimulatedOldAgents is the same for agents that are not as they are now.
+func TestSimulatedOldAgents(t *testing.T) {
+	for name, row := range map[string]struct {
+		model datachannel.Model
+		fault func(*datachannel.Session)
+	}{
+		"3.1.1188 acknowledges once only, client cut": {
+			datachannel.Model{AgentVersion: "3.1.1188.0", Pump: true}, (*datachannel.Session).CutClient,
+		},
+		"3.0.529 loses what comes before it is ready": {
+			datachannel.Model{AgentVersion: "3.0.529.0", ReadyDelay: 300 * time.Millisecond}, func(*datachannel.Session) {},
+		},
+		"late to note that the handshake is complete": {
+			datachannel.Model{CompleteDelay: 5 * time.Millisecond, AckAfterComplete: true}, func(*datachannel.Session) {},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := simulate(t, row.model)
+			p := f.open(t)
+			c, err := p.Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			timer := time.AfterFunc(100*time.Millisecond, func() { row.fault(f.Session) })
+			defer timer.Stop()
+			thereAndBack(t, c, 300_000)
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestSimulatedTooOld has an agent that forwards one connection a session.
+func TestSimulatedTooOld(t *testing.T) {
+	f := simulate(t, datachannel.Model{AgentVersion: "3.0.161.0"})
+	_, err := session.OpenPort(t.Context(), f.service(), session.Options{})
+	var ended *session.EndedError
+	if !errors.As(err, &ended) || ended.Reason != session.ReasonUnusable ||
+		!strings.Contains(err.Error(), "agent 3.0.161.0 is too old to multiplex; update it to 3.0.222 or later") {
+		t.Errorf("got %v", err)
+	}
+	<-f.Done() // terminated
 }
 
 // TestSimulatedEnds has the simulated service end the session.

@@ -76,9 +76,18 @@ func (m *mux) open() (*conn, error) {
 	m.conns[c.id] = c
 	m.unproven = append(m.unproven, c)
 	c.queued = true
-	m.ready = slices.Insert(m.ready, 0, c)
+	m.ready = slices.Insert(m.ready, m.opening(), c)
 	m.wake()
 	return c, nil
+}
+
+// opening is how many of ready are still to be opened: they come first, in
+// their order.
+func (m *mux) opening() int {
+	if i := slices.IndexFunc(m.ready, func(c *conn) bool { return c.synSent }); i >= 0 {
+		return i
+	}
+	return len(m.ready)
 }
 
 // keepAlive queues an empty frame.

@@ -55,7 +55,8 @@ type Options struct {
 	// KeepAlive is the interval at which an idle session sends an empty
 	// multiplexer frame, so that the service's idle timeout (1 to 60 minutes)
 	// does not end it and a dead agent is noticed; default 30 s, negative for
-	// never.
+	// never. Agents up to 3.1.1511 get one every 10 s at least: they may end a
+	// session that says nothing for 30.
 	KeepAlive time.Duration
 
 	// StreamBuffer is how many unread bytes one connection may hold; default

@@ -27,8 +27,9 @@ type Port struct {
 	dial   dialer
 	stream *stream
 	mux    *mux
-	url    string // of the websocket; owned by run
-	reply  reply  // owned by stream's read
+	url    string        // of the websocket; owned by run
+	reply  reply         // owned by stream's read
+	pulse  time.Duration // of keepAlive; written before ready is closed
 	stop   context.CancelCauseFunc
 
 	refusals int                  // of the websocket, in a row; owned by run
@@ -60,6 +61,9 @@ func openPort(ctx context.Context, svc Service, opts Options, dial dialer) (*Por
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
+	}
+	if svc.Start == nil || svc.Resume == nil {
+		return nil, errors.New("session: Service.Start and Service.Resume are required")
 	}
 	grant, err := svc.Start(ctx)
 	if err != nil {
@@ -155,6 +159,9 @@ func (p *Port) handshake(payload []byte) error {
 	if err != nil {
 		return p.ended(ReasonProtocol, err)
 	}
+	if r.useless != nil {
+		return p.ended(ReasonUnusable, r.useless)
+	}
 	p.reply = r
 	p.see("handshake request answered")
 	if r.refusal != nil {
@@ -166,20 +173,15 @@ func (p *Port) handshake(payload []byte) error {
 
 // complete opens the session for data.
 func (p *Port) complete(payload []byte) error {
-	if p.reply.useless != nil {
-		return p.ended(ReasonProtocol, p.reply.useless)
-	}
 	if c, err := agentmsg.DecodeComplete(payload); err == nil && c.CustomerMessage != "" {
 		p.opts.Logger.Info("message from the service", "session", p.id, "text", c.CustomerMessage)
 	}
-	if !isClosed(p.ready) {
-		close(p.ready)
+	if isClosed(p.ready) {
+		return nil
 	}
-	p.stream.with(func(q *sender) {
-		if q.openAt.IsZero() {
-			q.openAt = time.Now().Add(openGrace)
-		}
-	})
+	p.stream.with(func(q *sender) { q.open(time.Now(), p.reply.agent) })
+	p.pulse = p.reply.agent.pulse(p.opts.KeepAlive)
+	close(p.ready)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +14,7 @@ import (
 const (
 	pingEvery    = 5 * time.Second  // websocket pings
 	pingPatience = 3 * time.Second  // an unanswered one for so long: the service is out of reach
-	silenceLimit = 45 * time.Second // no message and no pong for so long: the websocket is dead
+	silenceLimit = 20 * time.Second // no message and no pong for so long: the websocket is dead
 
 	refusalsMost = 3 // websockets refused in a row before the first was open
 
@@ -21,6 +22,8 @@ const (
 
 	retryFirst = 200 * time.Millisecond // pause before the second try to resume, doubled each time
 	retryMax   = 5 * time.Second
+	retryCalm  = time.Second      // a connection lost sooner after the last try is not resumed at once
+	retryLimit = 15 * time.Second // for one call of Resume
 )
 
 // errSilent is why a websocket is given up that is dead.
@@ -39,8 +42,8 @@ func (p *Port) run(ctx context.Context, grant Grant) error {
 		var ended *EndedError
 		if errors.As(cause, &ended) {
 			ended.SessionID = p.id
-			if ended.Err == nil && !isClosed(p.ready) {
-				ended.Err = p.reply.refusal
+			if r := p.reply.refusal; r != nil && ended.Err == nil && !isClosed(p.ready) && !strings.Contains(ended.Output, r.Error()) {
+				ended.Err = r
 			}
 			return ended
 		}
@@ -84,9 +87,13 @@ func (p *Port) connection(ctx context.Context, grant Grant, out *outage) error {
 	} else {
 		p.see("websocket open, handshake not complete")
 	}
+	opened := time.Now()
 	heard, err := p.serve(ctx, ch)
-	if heard {
-		*out = outage{limit: p.opts.ResumeTimeout}
+	switch {
+	case heard:
+		out.end()
+	case time.Since(opened) > retryMax:
+		out.tries = 0 // the service is there, if not the agent
 	}
 	return err
 }
@@ -147,7 +154,7 @@ func (p *Port) resume(ctx context.Context, cause error, out *outage) (Grant, err
 		if out.over() || p.stream.silence() > p.opts.ResumeTimeout {
 			return Grant{}, p.ended(ReasonLost, fmt.Errorf("no connection to the agent for %v; last: %w", p.opts.ResumeTimeout, cause))
 		}
-		grant, err := p.svc.Resume(ctx, p.id)
+		grant, err := p.askToResume(ctx)
 		switch {
 		case errors.Is(err, ErrNotResumable):
 			return Grant{}, p.ended(ReasonNotResumable, err)
@@ -169,6 +176,13 @@ func (p *Port) resume(ctx context.Context, cause error, out *outage) (Grant, err
 	}
 }
 
+// askToResume calls Resume, for a limited time: the next try may do better.
+func (p *Port) askToResume(ctx context.Context) (Grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, retryLimit)
+	defer cancel()
+	return p.svc.Resume(ctx, p.id)
+}
+
 func (p *Port) ended(reason Reason, err error) error {
 	return &EndedError{SessionID: p.id, Reason: reason, Err: err}
 }
@@ -178,16 +192,24 @@ type outage struct {
 	limit time.Duration
 	since time.Time // zero before the first try
 	tries int
+	last  time.Time // of the tries, of earlier outages too
 }
 
-// pause waits before the next try: not at all before the first.
+// end says that a connection brought something.
+func (o *outage) end() { o.since, o.tries = time.Time{}, 0 }
+
+// pause waits before the next try: not at all before the first, unless the
+// last outage has only just ended.
 func (o *outage) pause(ctx context.Context) error {
-	o.tries++
-	if o.tries == 1 {
+	defer func() { o.last = time.Now() }()
+	if o.since.IsZero() {
 		o.since = time.Now()
+	}
+	o.tries++
+	if o.tries == 1 && time.Since(o.last) >= retryCalm {
 		return ctx.Err()
 	}
-	most := min(retryFirst<<min(o.tries-2, 10), retryMax)
+	most := min(retryFirst<<min(max(o.tries-2, 0), 10), retryMax)
 	timer := time.NewTimer(most/2 + rand.N(most/2))
 	defer timer.Stop()
 	select {
@@ -202,11 +224,16 @@ func (o *outage) over() bool { return time.Since(o.since) > o.limit }
 
 // keepAlive sends an empty frame whenever nothing was sent for a while.
 func (p *Port) keepAlive(ctx context.Context) error {
-	if p.opts.KeepAlive < 0 {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-p.ready:
+	}
+	if p.pulse < 0 {
 		<-ctx.Done()
 		return context.Cause(ctx)
 	}
-	timer := time.NewTimer(p.opts.KeepAlive)
+	timer := time.NewTimer(p.pulse)
 	defer timer.Stop()
 	for {
 		select {
@@ -215,10 +242,10 @@ func (p *Port) keepAlive(ctx context.Context) error {
 		case <-timer.C:
 		}
 		idle := p.stream.idle()
-		if idle >= p.opts.KeepAlive {
+		if idle >= p.pulse {
 			p.mux.keepAlive()
 			idle = 0
 		}
-		timer.Reset(p.opts.KeepAlive - idle)
+		timer.Reset(p.pulse - idle)
 	}
 }

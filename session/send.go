@@ -16,7 +16,6 @@ const (
 	resendFew    = 4                      // messages sent again at a timeout
 	firstTimeout = 75 * time.Millisecond  // for the first data message: the agent may not be ready yet
 	firstTries   = 40                     // after that many the usual timeout holds
-	openGrace    = 5 * time.Millisecond   // the agent throws away data that comes too soon after HandshakeComplete
 	pauseGrace   = 250 * time.Millisecond // what was on the way when the pause came proves nothing
 	pauseProbe   = time.Second            // paused and nothing on the way: try one message
 	stallAfter   = 25 * time.Second       // nothing heard for so long: the websocket is no good
@@ -35,7 +34,10 @@ type outgoing struct {
 	to     uint64 // source.acknowledged when this and all before it are
 	sentAt time.Time
 	sends  int
-	due    bool // to be sent again
+	turn   uint64 // of the last send among all
+	due    bool   // to be sent again
+	passed int    // how many of the sends something sent later has overtaken
+	judged int    // sends when passed was last counted
 }
 
 // order is a message that does not come from the source.
@@ -53,11 +55,15 @@ type sender struct {
 	base    int64       // number of flight[0]
 	flight  []*outgoing // sent, from the oldest unacknowledged one on
 	unacked int
-	due     int // of those, to be sent again
+	due     int    // of those, to be sent again
+	turn    uint64 // counts what is sent
 	orders  []order
 	taken   uint64 // how far the source was emptied
 	have    uint64 // how far the agent has it
-	first   int64  // the first data message while it is unacknowledged, else -1
+	first   int64  // the first data message while it is unacknowledged; -1 before, math.MaxInt64 after
+	probes  int    // sent since the last acknowledgement
+	fed     bool   // data has come from the agent, which takes ours then
+	overdue int    // how often a message may be passed until it counts as acknowledged
 
 	window   int
 	halved   time.Time
@@ -74,7 +80,7 @@ type sender struct {
 
 func newSender(opts *Options, now time.Time) sender {
 	return sender{
-		payload: make([]byte, opts.PayloadSize), first: -1, window: windowStart,
+		payload: make([]byte, opts.PayloadSize), first: -1, overdue: overduePlenty, window: windowStart,
 		pacer: newPacer(opts.Rate, opts.MaxRate, now), heard: now, attached: now, wrote: now,
 	}
 }
@@ -131,7 +137,8 @@ func (s *sender) message(now time.Time, kind agentmsg.PayloadType, payload []byt
 	if s.unacked == 0 {
 		s.timer, s.heard = now, now
 	}
-	s.flight = append(s.flight, &outgoing{frame: frame, to: s.taken, sentAt: now, sends: 1})
+	s.turn++
+	s.flight = append(s.flight, &outgoing{frame: frame, to: s.taken, sentAt: now, sends: 1, turn: s.turn})
 	s.unacked++
 	return frame
 }
@@ -142,7 +149,8 @@ func (s *sender) again(now time.Time) []byte {
 		if o.due {
 			o.due = false
 			s.due--
-			o.sentAt = now
+			s.turn++
+			o.sentAt, o.turn = now, s.turn
 			o.sends++
 			return o.frame
 		}
@@ -200,6 +208,7 @@ func (s *sender) expire(now time.Time) {
 	if !s.pausedAt.IsZero() {
 		few = 1
 	}
+	s.sendProbe()
 	s.timer = now
 	for _, o := range s.flight {
 		if few == 0 {
@@ -246,14 +255,22 @@ func (s *sender) acknowledged(number int64, now time.Time) uint64 {
 	if o.sentAt.After(s.latest) && (o.sends == 1 || now.Sub(o.sentAt) > s.rtt.smooth/2) {
 		s.latest = o.sentAt
 	}
+	s.settle(o)
+	s.timer, s.probes = now, 0
+	s.missing(s.flight[:i])
+	if o.sends == 1 {
+		s.judge(s.flight[:i], o.turn)
+	}
+	return s.everything()
+}
+
+// settle takes o for acknowledged.
+func (s *sender) settle(o *outgoing) {
 	if o.due {
 		s.due--
 	}
 	o.frame, o.due = nil, false
 	s.unacked--
-	s.timer = now
-	s.missing(s.flight[:i])
-	return s.everything()
 }
 
 // missing marks as due what was sent well before something that has arrived.

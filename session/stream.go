@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"sync"
 	"time"
 
@@ -30,6 +29,7 @@ type stream struct {
 	recv receiver
 	acks []agentmsg.Acknowledge // to be written at once
 	more []agentmsg.Acknowledge // given before, to be repeated at the pace of data
+	turn bool                   // the next message is one of more if both could go
 }
 
 func newStream(opts *Options) *stream {
@@ -125,6 +125,7 @@ func (s *stream) output(m *agentmsg.Message) error {
 		s.repeat(s.recv.follow(m, now))
 	}
 	s.send.sign(now)
+	s.send.fed = s.send.fed || m.PayloadType == agentmsg.Output
 	s.mu.Unlock()
 	s.poke()
 	for i := range turn {
@@ -209,16 +210,28 @@ func (s *stream) next(now time.Time) ([]byte, time.Duration, error) {
 	if s.send.stalled(now) {
 		return nil, 0, errStalled
 	}
-	pace := time.Duration(math.MaxInt64)
-	if len(s.more) > 0 {
-		if pace = s.send.pacer.wait(now); pace == 0 {
-			s.send.pacer.take()
-			frame, err := popAcknowledgement(&s.more, now)
-			return frame, 0, err
+	if s.turn = !s.turn; s.turn && len(s.more) > 0 {
+		if frame, wait, err := s.repetition(now); frame != nil || err != nil {
+			return frame, wait, err
 		}
 	}
 	frame, wait := s.send.next(now, s.src)
-	return frame, min(wait, pace), nil
+	if frame != nil || len(s.more) == 0 {
+		return frame, wait, nil
+	}
+	frame, pace, err := s.repetition(now)
+	return frame, min(wait, pace), err
+}
+
+// repetition gives the next of the acknowledgements to repeat, if the pace
+// allows one, or how long it does not. s.mu is held.
+func (s *stream) repetition(now time.Time) ([]byte, time.Duration, error) {
+	if wait := s.send.pacer.wait(now); wait > 0 {
+		return nil, wait, nil
+	}
+	s.send.pacer.take()
+	frame, err := popAcknowledgement(&s.more, now)
+	return frame, 0, err
 }
 
 // silence is for how long the agent has owed a sign.

@@ -330,8 +330,8 @@ func TestOpenFails(t *testing.T) {
 	}{
 		{"no handshake", func(w *world) { w.agent.frozen = true }, "no handshake within 30s; last: websocket open"},
 		{"no websocket", func(w *world) { w.dialErr = errors.New("connection refused") }, "connection refused"},
-		{"wrong type", func(w *world) { w.agent.properties = `{"portNumber":"22"}` }, "AWS-StartPortForwardingSession"},
-		{"old agent", func(w *world) { w.agent.version = "2.3.714.0" }, "agent 2.3.714.0 is too old"},
+		{"wrong type", func(w *world) { w.agent.properties = `{"portNumber":"22"}` }, "cannot carry connections: port session of type \"\" is not multiplexed; start it with the document AWS-StartPortForwardingSession"},
+		{"old agent", func(w *world) { w.agent.version = "2.3.714.0" }, "cannot carry connections: agent 2.3.714.0 is too old"},
 		{"agent gives up", func(w *world) {
 			w.agent.extra = `,{"ActionType":"KMSEncryption","ActionParameters":{"KMSKeyId":"k"}}`
 			w.running.Go(func() { time.Sleep(time.Second); w.closeChannel("Encountered error while initiating handshake") })

@@ -39,6 +39,7 @@ type plugin interface {
 type agent struct {
 	session *Session
 	model   Model
+	habits  habits
 	plugin  plugin
 	out     outgoing
 	gate    *gate
@@ -58,7 +59,7 @@ type agent struct {
 func newAgent(s *Session) *agent {
 	life, die := context.WithCancel(s.ctx)
 	a := &agent{
-		session: s, model: s.model, gate: newGate(), life: life, die: die, early: map[int64]message{},
+		session: s, model: s.model, habits: habitsOf(s.model.AgentVersion), gate: newGate(), life: life, die: die, early: map[int64]message{},
 		responses: make(chan handshakeResponse, 1), announced: make(chan struct{}),
 	}
 	a.out.init()
@@ -101,6 +102,9 @@ func (a *agent) serve() error {
 		var err error
 		if version, err = a.handshake(); err != nil {
 			return fmt.Errorf("Encountered error while initiating handshake. %w", err) //nolint:staticcheck // the agent's words
+		}
+		if !a.sleep(a.model.CompleteDelay) {
+			return nil
 		}
 	}
 	a.complete.Store(true)
@@ -158,11 +162,14 @@ func (a *agent) acknowledged(m message) {
 	}
 }
 
-// inOrder processes a message when its turn has come, keeps it when it is early, and acknowledges it once more when it is late.
+// inOrder processes a message when its turn has come, keeps it when it is early, and acknowledges it once more when it is late,
+// which old agents don't.
 func (a *agent) inOrder(m message) {
 	switch {
 	case m.seq < a.expected:
-		a.ack(m)
+		if !a.habits.taciturn {
+			a.ack(m)
+		}
 	case m.seq > a.expected:
 		if len(a.early) < bufferCapacity {
 			a.ack(m)
@@ -191,7 +198,7 @@ func (a *agent) process(m message) error {
 	if m.payloadType == payloadHandshakeResponse {
 		return a.processResponse(m)
 	}
-	if err := a.handle(m); err != nil {
+	if err := a.handle(m); err != nil && !(a.habits.hasty && errors.Is(err, errNotReady)) {
 		return err
 	}
 	a.ack(m)
@@ -262,7 +269,9 @@ func (a *agent) handshake() (version string, err error) {
 			return "", fmt.Errorf("%s failed on client with status %d error: %s", done.ActionType, done.ActionStatus, done.Error)
 		}
 	}
-	a.complete.Store(true) // before the client can know: on loopback its data would come too early otherwise
+	if a.model.CompleteDelay == 0 {
+		a.complete.Store(true) // before the client can know: on loopback its data would come too early otherwise
+	}
 	a.send(payloadHandshakeComplete, jsonOf(handshakeComplete{HandshakeTimeToComplete: time.Since(began).Nanoseconds()}))
 	close(a.announced)
 	return r.ClientVersion, nil

@@ -22,6 +22,9 @@ type Model struct {
 
 	// WorkerStart is how long the agent takes to start a session's worker, which then opens its data channel.
 	WorkerStart time.Duration
+	// CompleteDelay is how long after it has sent HandshakeComplete the agent takes note of that itself: data that
+	// comes before is acknowledged and thrown away. On real agents it is a matter of microseconds. 0 is never too early.
+	CompleteDelay time.Duration
 	// ReadyDelay is how long after the handshake the agent's plugin begins to take data; what comes before is dropped
 	// without an acknowledgement.
 	ReadyDelay time.Duration
@@ -34,7 +37,9 @@ type Model struct {
 	StartPublication bool
 	// AgentReconnect is how long the agent takes to come back when its websocket is cut. 0 means 200 ms.
 	AgentReconnect time.Duration
-	// AgentVersion is what the handshake reports. Empty means 3.3.987.0.
+	// AgentVersion is what the handshake reports, and what the agent behaves as: those up to 3.0.196 do not multiplex,
+	// those before 3.0.655 lose data that comes before they are ready, those before 3.1.1446 end a session that is silent
+	// for 30 s, those up to 3.1.1511 acknowledge no message twice. Empty means 3.3.987.0.
 	AgentVersion string
 }
 
@@ -42,7 +47,7 @@ type Model struct {
 func Realistic() Model {
 	return Model{
 		MessagesPerSecond: 1000, CloseEvery: time.Hour, WorkerStart: 1200 * time.Millisecond,
-		ReadyDelay: 50 * time.Millisecond, Pump: true, StartPublication: true, AgentReconnect: 3 * time.Second,
+		CompleteDelay: time.Millisecond, ReadyDelay: 50 * time.Millisecond, Pump: true, StartPublication: true, AgentReconnect: 3 * time.Second,
 	}
 }
 

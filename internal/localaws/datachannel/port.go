@@ -44,10 +44,11 @@ func (p *portPlugin) start(ctx context.Context, clientVersion string) error {
 	}
 	target := portTarget{p.agent.session.config.Target, p.property("host"), int(port)}
 	var session portSession
-	if p.property("type") == localPortForwarding && compareVersions(clientVersion, "1.1.70") >= 0 {
+	forwards := p.property("type") == localPortForwarding
+	if forwards && compareVersions(clientVersion, "1.1.70") >= 0 && !p.agent.habits.single {
 		session = newMuxPort(p.agent, target, clientVersion)
 	} else {
-		session = newBasicPort(p.agent, target, p.property("type") == localPortForwarding)
+		session = newBasicPort(p.agent, target, forwards)
 	}
 	if err := session.open(ctx); err != nil {
 		return err

@@ -32,7 +32,7 @@ func newMuxPort(a *agent, target portTarget, clientVersion string) *muxPort {
 // open starts the smux server with the library's defaults. Its keepalive is for clients that have one.
 func (p *muxPort) open(context.Context) error {
 	config := smux.DefaultConfig()
-	config.KeepAliveDisabled = compareVersions(p.clientVersion, "1.2.331.0") > 0
+	config.KeepAliveDisabled = compareVersions(p.clientVersion, "1.2.331.0") > 0 && !p.agent.habits.nervous
 	mux, err := smux.Server(p.far, config)
 	p.mux = mux
 	return err
