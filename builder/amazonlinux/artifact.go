@@ -1,6 +1,7 @@
 package amazonlinux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,9 +23,9 @@ import (
 // hand them is the same, region:ami-id.
 const BuilderID = "mitchellh.amazonebs"
 
-// Artifact is the image that a build made, in all its regions.
+// Artifact is the image that a build made, in all its regions and accounts.
 type Artifact struct {
-	images []regional // in the order of their regions' names
+	images []regional // in the order of their accounts, the build's own first, and of their regions' names
 	source string
 	data   map[string]any // the generated data, for post-processors
 }
@@ -32,6 +33,7 @@ type Artifact struct {
 // A regional is the image in one region.
 type regional struct {
 	region, id string
+	account    string // that owns it; "" for the build's own
 	api        *ec2Calls
 }
 
@@ -41,9 +43,15 @@ func newArtifact(b *build, bag multistep.StateBag) *Artifact {
 	data, _ := bag.Get(stateGeneratedData).(map[string]any)
 	a := &Artifact{source: aws.ToString(b.plan.source.image.ImageId), data: data}
 	for _, p := range b.final {
-		a.images = append(a.images, regional{p.target.region, p.id, p.api})
+		image := regional{region: p.target.region, id: p.id, api: p.api}
+		if p.target.account != nil {
+			image.account = p.target.account.id
+		}
+		a.images = append(a.images, image)
 	}
-	slices.SortFunc(a.images, func(x, y regional) int { return strings.Compare(x.region, y.region) })
+	slices.SortFunc(a.images, func(x, y regional) int {
+		return cmp.Or(strings.Compare(x.account, y.account), strings.Compare(x.region, y.region))
+	})
 	return a
 }
 
@@ -54,16 +62,40 @@ func (a *Artifact) BuilderId() string { return BuilderID } //nolint:revive // na
 func (a *Artifact) Files() []string { return nil }
 
 // Id is "region:ami-id" of each region, with commas; its spelling is Packer's.
-func (a *Artifact) Id() string { return a.join(":", ",") } //nolint:revive // named by packersdk.Artifact
-
-// String is what Packer prints at the end, in the words of amazon-ebs: scripts read them.
-func (a *Artifact) String() string {
-	return "AMIs were created:\n" + a.join(": ", "\n") + "\n"
+// Copies in other accounts are not in it: post-processors take what is there for
+// the build's own. Only where nothing else was kept it has them.
+func (a *Artifact) Id() string { //nolint:revive // named by packersdk.Artifact
+	list := a.own()
+	if len(list) == 0 {
+		list = a.images
+	}
+	return join(list, ":", ",")
 }
 
-func (a *Artifact) join(inside, between string) string {
-	parts := make([]string, len(a.images))
-	for i, image := range a.images {
+// own are the images of the build's own account.
+func (a *Artifact) own() []regional {
+	return slices.DeleteFunc(slices.Clone(a.images), func(r regional) bool { return r.account != "" })
+}
+
+// String is what Packer prints at the end, in the words of amazon-ebs: scripts
+// read them. Copies in other accounts follow, account by account.
+func (a *Artifact) String() string {
+	var text strings.Builder
+	last := ""
+	text.WriteString("AMIs were created:\n")
+	for _, image := range a.images {
+		if image.account != last {
+			last = image.account
+			fmt.Fprintf(&text, "In account %s:\n", last)
+		}
+		text.WriteString(image.region + ": " + image.id + "\n")
+	}
+	return text.String()
+}
+
+func join(list []regional, inside, between string) string {
+	parts := make([]string, len(list))
+	for i, image := range list {
 		parts[i] = image.region + inside + image.id
 	}
 	return strings.Join(parts, between)
@@ -76,13 +108,13 @@ func (a *Artifact) State(name string) any {
 		return a.data
 	case "atlas.artifact.metadata":
 		metadata := map[string]string{}
-		for _, image := range a.images {
+		for _, image := range a.own() {
 			metadata["region."+image.region] = image.id
 		}
 		return metadata
 	case registry.ArtifactStateURI:
 		var list []*registry.Image
-		for _, image := range a.images {
+		for _, image := range a.own() {
 			list = append(list, &registry.Image{
 				ImageID:        image.id,
 				ProviderName:   "aws",
@@ -98,7 +130,7 @@ func (a *Artifact) State(name string) any {
 // destroyLimit bounds Destroy, which Packer gives no context.
 const destroyLimit = 2 * time.Minute
 
-// Destroy deregisters the image in every region and deletes its snapshots.
+// Destroy deregisters the image in every region and account and deletes its snapshots.
 func (a *Artifact) Destroy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), destroyLimit)
 	defer cancel()

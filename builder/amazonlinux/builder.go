@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 type Builder struct {
 	config Config
 	interp interpolate.Context
+
+	attempts time.Duration // limit of one try of one call; 0 is the client's own
 }
 
 var _ packersdk.Builder = (*Builder)(nil)
@@ -40,7 +43,9 @@ func (b *Builder) Prepare(raws ...any) (generated, warnings []string, err error)
 // Run makes the image. Whatever it made on the way is gone when it returns,
 // unless the user asked to keep it (-on-error) or the error says what is left.
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
-	cfg, err := awsclient.Load(ctx, b.config.clientOptions())
+	options := b.config.clientOptions()
+	options.AttemptTimeout = b.attempts
+	cfg, err := awsclient.Load(ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
@@ -61,17 +66,18 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 	bag.Put(stateHook, hook)
 
 	group, profile, machine, session := &stepEgressGroup{}, &stepProfile{}, &stepInstance{}, &stepSession{}
+	template := multistep.If(b.config.spot(), &stepTemplate{})
 	image := !b.config.SkipCreateAMI
 	steps := []multistep.Step{
 		&stepPlan{},
 		group,
 		profile,
-		multistep.If(b.config.spot(), &stepTemplate{}),
+		template,
 		machine,
 		session,
 		&stepProvision{},
 		multistep.If(image, &stepImage{session: session}),
-		multistep.If(image, &stepRelease{steps: []multistep.Step{group, profile, machine}}),
+		multistep.If(image, &stepRelease{chains: [][]multistep.Step{{group, machine}, {profile}, {template}}}),
 		multistep.If(image, &stepDistribute{}),
 	}
 	newRunner(steps, &b.config, ui).Run(ctx, bag)
@@ -130,6 +136,15 @@ func (b *Builder) verdict(ctx context.Context, bag multistep.StateBag) (packersd
 	return nil, nil
 }
 
+// keep notes the images among these that have become available after all.
+func (b *build) keep(list ...*pending) {
+	for _, p := range list {
+		if p.available && !slices.Contains(b.images, p) {
+			b.images = append(b.images, p)
+		}
+	}
+}
+
 // kept tells what images a build leaves that failed after they were available.
 func (b *build) kept() error {
 	if len(b.images) == 0 {
@@ -137,7 +152,7 @@ func (b *build) kept() error {
 	}
 	var lines []string
 	for _, p := range b.images {
-		lines = append(lines, fmt.Sprintf("%s in %s, %q: "+deregister, p.id, p.target.region, p.target.name, p.target.region, p.id))
+		lines = append(lines, fmt.Sprintf("%s in %s, %q: %s", p.id, p.target.where(), p.target.name, p.target.removal(p.id)))
 	}
 	return errors.New("kept, because they are available; to remove them, run:\n  " + strings.Join(lines, "\n  "))
 }

@@ -147,17 +147,6 @@ func TestLedgerTellsWhatIsLeft(t *testing.T) {
 	}
 }
 
-func TestPollInterval(t *testing.T) {
-	for waited, want := range map[time.Duration]time.Duration{
-		0: 250 * time.Millisecond, time.Second: 250 * time.Millisecond, 4 * time.Second: time.Second,
-		10 * time.Second: 2 * time.Second, time.Hour: 3 * time.Second,
-	} {
-		if got := pollInterval(waited); got != want {
-			t.Errorf("after %s: %s, want %s", waited, got, want)
-		}
-	}
-}
-
 func TestAwaitTellsWhatWasSeenLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		started := time.Now()
@@ -230,10 +219,25 @@ func TestRetryProfile(t *testing.T) {
 }
 
 func TestArtifact(t *testing.T) {
-	images := []regional{{"eu-west-1", "ami-2", nil}, {"us-east-1", "ami-1", nil}}
+	images := []regional{{region: "eu-west-1", id: "ami-2"}, {region: "us-east-1", id: "ami-1"}}
 	a := &Artifact{images: images, source: "ami-0", data: map[string]any{"SourceAMI": "ami-0"}}
 	got := []any{a.BuilderId(), a.Id(), a.String(), a.Files(), a.State("nothing")}
 	want := []any{"mitchellh.amazonebs", "eu-west-1:ami-2,us-east-1:ami-1", "AMIs were created:\neu-west-1: ami-2\nus-east-1: ami-1\n", []string(nil), nil}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Copies in other accounts are named, and not handed to those who take what is in the build's own.
+func TestArtifactInOtherAccounts(t *testing.T) {
+	there := regional{region: "us-east-1", id: "ami-3", account: "210987654321"}
+	a := &Artifact{images: []regional{{region: "us-east-1", id: "ami-1"}, there}}
+	alone := &Artifact{images: []regional{there}}
+	got := []any{a.Id(), a.String(), alone.Id(), a.State("atlas.artifact.metadata")}
+	want := []any{
+		"us-east-1:ami-1", "AMIs were created:\nus-east-1: ami-1\nIn account 210987654321:\nus-east-1: ami-3\n", "us-east-1:ami-3",
+		map[string]string{"region.us-east-1": "ami-1"},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

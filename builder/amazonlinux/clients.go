@@ -60,6 +60,7 @@ type ec2Calls struct {
 	DescribeVpcs                        ec2Call[ec2.DescribeVpcsInput, ec2.DescribeVpcsOutput]
 	EnableImageDeprecation              ec2Call[ec2.EnableImageDeprecationInput, ec2.EnableImageDeprecationOutput]
 	EnableImageDeregistrationProtection ec2Call[ec2.EnableImageDeregistrationProtectionInput, ec2.EnableImageDeregistrationProtectionOutput]
+	GetConsoleOutput                    ec2Call[ec2.GetConsoleOutputInput, ec2.GetConsoleOutputOutput]
 	GetEbsDefaultKmsKeyId               ec2Call[ec2.GetEbsDefaultKmsKeyIdInput, ec2.GetEbsDefaultKmsKeyIdOutput] //nolint:revive // the SDK's name
 	GetEbsEncryptionByDefault           ec2Call[ec2.GetEbsEncryptionByDefaultInput, ec2.GetEbsEncryptionByDefaultOutput]
 	GetImageBlockPublicAccessState      ec2Call[ec2.GetImageBlockPublicAccessStateInput, ec2.GetImageBlockPublicAccessStateOutput]
@@ -151,6 +152,7 @@ func newEC2Calls(c *ec2.Client) ec2Calls {
 		DescribeVpcs:                        c.DescribeVpcs,
 		EnableImageDeprecation:              c.EnableImageDeprecation,
 		EnableImageDeregistrationProtection: c.EnableImageDeregistrationProtection,
+		GetConsoleOutput:                    c.GetConsoleOutput,
 		GetEbsDefaultKmsKeyId:               c.GetEbsDefaultKmsKeyId,
 		GetEbsEncryptionByDefault:           c.GetEbsEncryptionByDefault,
 		GetImageBlockPublicAccessState:      c.GetImageBlockPublicAccessState,

@@ -1,5 +1,5 @@
 //go:generate packer-sdc struct-markdown
-//go:generate packer-sdc mapstructure-to-hcl2 -type Config,AssumeRole,SourceAMIFilter,PolicyDocument,Statement,RootVolume,MetadataOptions,SubnetFilter,VPCFilter,SecurityGroupFilter,BlockDevice,Placement,LicenseSpecification,LicenseRequest,VaultAWSEngine,FastLaunch,DeregistrationProtection,AWSPolling
+//go:generate packer-sdc mapstructure-to-hcl2 -type Config,AssumeRole,SourceAMIFilter,PolicyDocument,Statement,RootVolume,MetadataOptions,SubnetFilter,VPCFilter,SecurityGroupFilter,BlockDevice,Placement,LicenseSpecification,LicenseRequest,VaultAWSEngine,FastLaunch,FastLaunchTemplate,DeregistrationProtection,AWSPolling,VolumeTag,AMICopy,Condition
 
 package amazonlinux
 
@@ -29,7 +29,8 @@ type Config struct {
 	Comm                communicator.Config `mapstructure:",squash"`
 	Needless            `mapstructure:",squash"`
 
-	userData string // what user_data or user_data_file holds, in base64
+	userData    string // what user_data or user_data_file holds, in base64
+	bringsAgent bool   // the user data speaks of the SSM agent's package
 }
 
 // How the build reaches its instance: the values of `communicator`.
@@ -48,6 +49,7 @@ var lateTemplates = []string{
 	"run_tags", "run_tag", "run_volume_tags", "run_volume_tag",
 	"spot_tags", "spot_tag", "fleet_tags", "fleet_tag",
 	"snapshot_tags", "snapshot_tag", "tags", "tag",
+	"ami_copy", // for its tags; the rest of it is rendered by itself
 }
 
 // prepare decodes, sets defaults and checks, in this order, and returns every problem at once.
@@ -101,6 +103,7 @@ func (c *Config) check(r *report, interp *interpolate.Context) {
 	c.userData = c.readUserData(r)
 	c.ImageConfig.check(r)
 	c.checkDistribution(r)
+	c.checkCopies(r, interp)
 	c.checkTags(r)
 	// What is needless is asked before the SDK fills its options with defaults.
 	checkNeedless(r, c.needlessHere())

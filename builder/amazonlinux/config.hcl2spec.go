@@ -8,6 +8,43 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
+// FlatAMICopy is an auto-generated flat version of AMICopy.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatAMICopy struct {
+	RoleARN         *string               `mapstructure:"role_arn" cty:"role_arn" hcl:"role_arn"`
+	ExternalID      *string               `mapstructure:"external_id" cty:"external_id" hcl:"external_id"`
+	SessionName     *string               `mapstructure:"session_name" cty:"session_name" hcl:"session_name"`
+	Regions         []string              `mapstructure:"regions" cty:"regions" hcl:"regions"`
+	KMSKeyID        *string               `mapstructure:"kms_key_id" cty:"kms_key_id" hcl:"kms_key_id"`
+	RegionKMSKeyIDs map[string]string     `mapstructure:"region_kms_key_ids" cty:"region_kms_key_ids" hcl:"region_kms_key_ids"`
+	Tags            map[string]string     `mapstructure:"tags" cty:"tags" hcl:"tags"`
+	Tag             []config.FlatKeyValue `mapstructure:"tag" cty:"tag" hcl:"tag"`
+}
+
+// FlatMapstructure returns a new FlatAMICopy.
+// FlatAMICopy is an auto-generated flat version of AMICopy.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*AMICopy) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatAMICopy)
+}
+
+// HCL2Spec returns the hcl spec of a AMICopy.
+// This spec is used by HCL to read the fields of AMICopy.
+// The decoded values from this spec will then be applied to a FlatAMICopy.
+func (*FlatAMICopy) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"role_arn":           &hcldec.AttrSpec{Name: "role_arn", Type: cty.String, Required: false},
+		"external_id":        &hcldec.AttrSpec{Name: "external_id", Type: cty.String, Required: false},
+		"session_name":       &hcldec.AttrSpec{Name: "session_name", Type: cty.String, Required: false},
+		"regions":            &hcldec.AttrSpec{Name: "regions", Type: cty.List(cty.String), Required: false},
+		"kms_key_id":         &hcldec.AttrSpec{Name: "kms_key_id", Type: cty.String, Required: false},
+		"region_kms_key_ids": &hcldec.AttrSpec{Name: "region_kms_key_ids", Type: cty.Map(cty.String), Required: false},
+		"tags":               &hcldec.AttrSpec{Name: "tags", Type: cty.Map(cty.String), Required: false},
+		"tag":                &hcldec.BlockListSpec{TypeName: "tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+	}
+	return s
+}
+
 // FlatAWSPolling is an auto-generated flat version of AWSPolling.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatAWSPolling struct {
@@ -113,6 +150,33 @@ func (*FlatBlockDevice) HCL2Spec() map[string]hcldec.Spec {
 	return s
 }
 
+// FlatCondition is an auto-generated flat version of Condition.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatCondition struct {
+	Test     *string  `mapstructure:"Test" cty:"Test" hcl:"Test"`
+	Variable *string  `mapstructure:"Variable" cty:"Variable" hcl:"Variable"`
+	Values   []string `mapstructure:"Values" cty:"Values" hcl:"Values"`
+}
+
+// FlatMapstructure returns a new FlatCondition.
+// FlatCondition is an auto-generated flat version of Condition.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*Condition) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatCondition)
+}
+
+// HCL2Spec returns the hcl spec of a Condition.
+// This spec is used by HCL to read the fields of Condition.
+// The decoded values from this spec will then be applied to a FlatCondition.
+func (*FlatCondition) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"Test":     &hcldec.AttrSpec{Name: "Test", Type: cty.String, Required: false},
+		"Variable": &hcldec.AttrSpec{Name: "Variable", Type: cty.String, Required: false},
+		"Values":   &hcldec.AttrSpec{Name: "Values", Type: cty.List(cty.String), Required: false},
+	}
+	return s
+}
+
 // FlatConfig is an auto-generated flat version of Config.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatConfig struct {
@@ -148,6 +212,7 @@ type FlatConfig struct {
 	InstanceTypes                                  []string                      `mapstructure:"instance_types" cty:"instance_types" hcl:"instance_types"`
 	UserData                                       *string                       `mapstructure:"user_data" cty:"user_data" hcl:"user_data"`
 	UserDataFile                                   *string                       `mapstructure:"user_data_file" cty:"user_data_file" hcl:"user_data_file"`
+	SkipAgentCheck                                 *bool                         `mapstructure:"skip_agent_check" cty:"skip_agent_check" hcl:"skip_agent_check"`
 	MetadataOptions                                *FlatMetadataOptions          `mapstructure:"metadata_options" cty:"metadata_options" hcl:"metadata_options"`
 	ShutdownBehavior                               *string                       `mapstructure:"shutdown_behavior" cty:"shutdown_behavior" hcl:"shutdown_behavior"`
 	DisableStopInstance                            *bool                         `mapstructure:"disable_stop_instance" cty:"disable_stop_instance" hcl:"disable_stop_instance"`
@@ -159,10 +224,11 @@ type FlatConfig struct {
 	EnableUnlimitedCredits                         *bool                         `mapstructure:"enable_unlimited_credits" cty:"enable_unlimited_credits" hcl:"enable_unlimited_credits"`
 	InstanceTTL                                    *string                       `mapstructure:"instance_ttl" cty:"instance_ttl" hcl:"instance_ttl"`
 	SSMTimeout                                     *string                       `mapstructure:"ssm_timeout" cty:"ssm_timeout" hcl:"ssm_timeout"`
+	SSMTransferSessions                            *int                          `mapstructure:"ssm_transfer_sessions" cty:"ssm_transfer_sessions" hcl:"ssm_transfer_sessions"`
 	RunTags                                        map[string]string             `mapstructure:"run_tags" cty:"run_tags" hcl:"run_tags"`
 	RunTag                                         []config.FlatKeyValue         `mapstructure:"run_tag" cty:"run_tag" hcl:"run_tag"`
 	RunVolumeTags                                  map[string]string             `mapstructure:"run_volume_tags" cty:"run_volume_tags" hcl:"run_volume_tags"`
-	RunVolumeTag                                   []config.FlatKeyValue         `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
+	RunVolumeTag                                   []FlatVolumeTag               `mapstructure:"run_volume_tag" cty:"run_volume_tag" hcl:"run_volume_tag"`
 	VPCID                                          *string                       `mapstructure:"vpc_id" cty:"vpc_id" hcl:"vpc_id"`
 	VPCFilter                                      *FlatVPCFilter                `mapstructure:"vpc_filter" cty:"vpc_filter" hcl:"vpc_filter"`
 	SubnetID                                       *string                       `mapstructure:"subnet_id" cty:"subnet_id" hcl:"subnet_id"`
@@ -216,6 +282,7 @@ type FlatConfig struct {
 	AMIOrgARNs                                     []string                      `mapstructure:"ami_org_arns" cty:"ami_org_arns" hcl:"ami_org_arns"`
 	AMIOUARNs                                      []string                      `mapstructure:"ami_ou_arns" cty:"ami_ou_arns" hcl:"ami_ou_arns"`
 	SnapshotUsers                                  []string                      `mapstructure:"snapshot_users" cty:"snapshot_users" hcl:"snapshot_users"`
+	AMICopies                                      []FlatAMICopy                 `mapstructure:"ami_copy" cty:"ami_copy" hcl:"ami_copy"`
 	DeprecateAt                                    *string                       `mapstructure:"deprecate_at" cty:"deprecate_at" hcl:"deprecate_at"`
 	DeprecateAfter                                 *string                       `mapstructure:"deprecate_after" cty:"deprecate_after" hcl:"deprecate_after"`
 	DeregistrationProtection                       *FlatDeregistrationProtection `mapstructure:"deregistration_protection" cty:"deregistration_protection" hcl:"deregistration_protection"`
@@ -337,6 +404,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"instance_types":                  &hcldec.AttrSpec{Name: "instance_types", Type: cty.List(cty.String), Required: false},
 		"user_data":                       &hcldec.AttrSpec{Name: "user_data", Type: cty.String, Required: false},
 		"user_data_file":                  &hcldec.AttrSpec{Name: "user_data_file", Type: cty.String, Required: false},
+		"skip_agent_check":                &hcldec.AttrSpec{Name: "skip_agent_check", Type: cty.Bool, Required: false},
 		"metadata_options":                &hcldec.BlockSpec{TypeName: "metadata_options", Nested: hcldec.ObjectSpec((*FlatMetadataOptions)(nil).HCL2Spec())},
 		"shutdown_behavior":               &hcldec.AttrSpec{Name: "shutdown_behavior", Type: cty.String, Required: false},
 		"disable_stop_instance":           &hcldec.AttrSpec{Name: "disable_stop_instance", Type: cty.Bool, Required: false},
@@ -348,10 +416,11 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"enable_unlimited_credits":        &hcldec.AttrSpec{Name: "enable_unlimited_credits", Type: cty.Bool, Required: false},
 		"instance_ttl":                    &hcldec.AttrSpec{Name: "instance_ttl", Type: cty.String, Required: false},
 		"ssm_timeout":                     &hcldec.AttrSpec{Name: "ssm_timeout", Type: cty.String, Required: false},
+		"ssm_transfer_sessions":           &hcldec.AttrSpec{Name: "ssm_transfer_sessions", Type: cty.Number, Required: false},
 		"run_tags":                        &hcldec.AttrSpec{Name: "run_tags", Type: cty.Map(cty.String), Required: false},
 		"run_tag":                         &hcldec.BlockListSpec{TypeName: "run_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
 		"run_volume_tags":                 &hcldec.AttrSpec{Name: "run_volume_tags", Type: cty.Map(cty.String), Required: false},
-		"run_volume_tag":                  &hcldec.BlockListSpec{TypeName: "run_volume_tag", Nested: hcldec.ObjectSpec((*config.FlatKeyValue)(nil).HCL2Spec())},
+		"run_volume_tag":                  &hcldec.BlockListSpec{TypeName: "run_volume_tag", Nested: hcldec.ObjectSpec((*FlatVolumeTag)(nil).HCL2Spec())},
 		"vpc_id":                          &hcldec.AttrSpec{Name: "vpc_id", Type: cty.String, Required: false},
 		"vpc_filter":                      &hcldec.BlockSpec{TypeName: "vpc_filter", Nested: hcldec.ObjectSpec((*FlatVPCFilter)(nil).HCL2Spec())},
 		"subnet_id":                       &hcldec.AttrSpec{Name: "subnet_id", Type: cty.String, Required: false},
@@ -405,6 +474,7 @@ func (*FlatConfig) HCL2Spec() map[string]hcldec.Spec {
 		"ami_org_arns":                                        &hcldec.AttrSpec{Name: "ami_org_arns", Type: cty.List(cty.String), Required: false},
 		"ami_ou_arns":                                         &hcldec.AttrSpec{Name: "ami_ou_arns", Type: cty.List(cty.String), Required: false},
 		"snapshot_users":                                      &hcldec.AttrSpec{Name: "snapshot_users", Type: cty.List(cty.String), Required: false},
+		"ami_copy":                                            &hcldec.BlockListSpec{TypeName: "ami_copy", Nested: hcldec.ObjectSpec((*FlatAMICopy)(nil).HCL2Spec())},
 		"deprecate_at":                                        &hcldec.AttrSpec{Name: "deprecate_at", Type: cty.String, Required: false},
 		"deprecate_after":                                     &hcldec.AttrSpec{Name: "deprecate_after", Type: cty.String, Required: false},
 		"deregistration_protection":                           &hcldec.BlockSpec{TypeName: "deregistration_protection", Nested: hcldec.ObjectSpec((*FlatDeregistrationProtection)(nil).HCL2Spec())},
@@ -512,12 +582,13 @@ func (*FlatDeregistrationProtection) HCL2Spec() map[string]hcldec.Spec {
 // FlatFastLaunch is an auto-generated flat version of FastLaunch.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatFastLaunch struct {
-	EnableFastLaunch    *string `mapstructure:"enable_fast_launch" undocumented:"true" cty:"enable_fast_launch" hcl:"enable_fast_launch"`
-	TemplateID          *string `mapstructure:"template_id" undocumented:"true" cty:"template_id" hcl:"template_id"`
-	TemplateName        *string `mapstructure:"template_name" undocumented:"true" cty:"template_name" hcl:"template_name"`
-	TemplateVersion     *string `mapstructure:"template_version" undocumented:"true" cty:"template_version" hcl:"template_version"`
-	MaxParallelLaunches *string `mapstructure:"max_parallel_launches" undocumented:"true" cty:"max_parallel_launches" hcl:"max_parallel_launches"`
-	TargetResourceCount *string `mapstructure:"target_resource_count" undocumented:"true" cty:"target_resource_count" hcl:"target_resource_count"`
+	EnableFastLaunch      *string                  `mapstructure:"enable_fast_launch" undocumented:"true" cty:"enable_fast_launch" hcl:"enable_fast_launch"`
+	TemplateID            *string                  `mapstructure:"template_id" undocumented:"true" cty:"template_id" hcl:"template_id"`
+	TemplateName          *string                  `mapstructure:"template_name" undocumented:"true" cty:"template_name" hcl:"template_name"`
+	TemplateVersion       *string                  `mapstructure:"template_version" undocumented:"true" cty:"template_version" hcl:"template_version"`
+	MaxParallelLaunches   *string                  `mapstructure:"max_parallel_launches" undocumented:"true" cty:"max_parallel_launches" hcl:"max_parallel_launches"`
+	TargetResourceCount   *string                  `mapstructure:"target_resource_count" undocumented:"true" cty:"target_resource_count" hcl:"target_resource_count"`
+	RegionLaunchTemplates []FlatFastLaunchTemplate `mapstructure:"region_launch_templates" undocumented:"true" cty:"region_launch_templates" hcl:"region_launch_templates"`
 }
 
 // FlatMapstructure returns a new FlatFastLaunch.
@@ -532,12 +603,44 @@ func (*FastLaunch) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Sp
 // The decoded values from this spec will then be applied to a FlatFastLaunch.
 func (*FlatFastLaunch) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"enable_fast_launch":    &hcldec.AttrSpec{Name: "enable_fast_launch", Type: cty.String, Required: false},
-		"template_id":           &hcldec.AttrSpec{Name: "template_id", Type: cty.String, Required: false},
-		"template_name":         &hcldec.AttrSpec{Name: "template_name", Type: cty.String, Required: false},
-		"template_version":      &hcldec.AttrSpec{Name: "template_version", Type: cty.String, Required: false},
-		"max_parallel_launches": &hcldec.AttrSpec{Name: "max_parallel_launches", Type: cty.String, Required: false},
-		"target_resource_count": &hcldec.AttrSpec{Name: "target_resource_count", Type: cty.String, Required: false},
+		"enable_fast_launch":      &hcldec.AttrSpec{Name: "enable_fast_launch", Type: cty.String, Required: false},
+		"template_id":             &hcldec.AttrSpec{Name: "template_id", Type: cty.String, Required: false},
+		"template_name":           &hcldec.AttrSpec{Name: "template_name", Type: cty.String, Required: false},
+		"template_version":        &hcldec.AttrSpec{Name: "template_version", Type: cty.String, Required: false},
+		"max_parallel_launches":   &hcldec.AttrSpec{Name: "max_parallel_launches", Type: cty.String, Required: false},
+		"target_resource_count":   &hcldec.AttrSpec{Name: "target_resource_count", Type: cty.String, Required: false},
+		"region_launch_templates": &hcldec.BlockListSpec{TypeName: "region_launch_templates", Nested: hcldec.ObjectSpec((*FlatFastLaunchTemplate)(nil).HCL2Spec())},
+	}
+	return s
+}
+
+// FlatFastLaunchTemplate is an auto-generated flat version of FastLaunchTemplate.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatFastLaunchTemplate struct {
+	Region           *string `mapstructure:"region" undocumented:"true" cty:"region" hcl:"region"`
+	EnableFastLaunch *string `mapstructure:"enable_fast_launch" undocumented:"true" cty:"enable_fast_launch" hcl:"enable_fast_launch"`
+	TemplateID       *string `mapstructure:"template_id" undocumented:"true" cty:"template_id" hcl:"template_id"`
+	TemplateName     *string `mapstructure:"template_name" undocumented:"true" cty:"template_name" hcl:"template_name"`
+	TemplateVersion  *string `mapstructure:"template_version" undocumented:"true" cty:"template_version" hcl:"template_version"`
+}
+
+// FlatMapstructure returns a new FlatFastLaunchTemplate.
+// FlatFastLaunchTemplate is an auto-generated flat version of FastLaunchTemplate.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*FastLaunchTemplate) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatFastLaunchTemplate)
+}
+
+// HCL2Spec returns the hcl spec of a FastLaunchTemplate.
+// This spec is used by HCL to read the fields of FastLaunchTemplate.
+// The decoded values from this spec will then be applied to a FlatFastLaunchTemplate.
+func (*FlatFastLaunchTemplate) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"region":             &hcldec.AttrSpec{Name: "region", Type: cty.String, Required: false},
+		"enable_fast_launch": &hcldec.AttrSpec{Name: "enable_fast_launch", Type: cty.String, Required: false},
+		"template_id":        &hcldec.AttrSpec{Name: "template_id", Type: cty.String, Required: false},
+		"template_name":      &hcldec.AttrSpec{Name: "template_name", Type: cty.String, Required: false},
+		"template_version":   &hcldec.AttrSpec{Name: "template_version", Type: cty.String, Required: false},
 	}
 	return s
 }
@@ -761,9 +864,10 @@ func (*FlatSourceAMIFilter) HCL2Spec() map[string]hcldec.Spec {
 // FlatStatement is an auto-generated flat version of Statement.
 // Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
 type FlatStatement struct {
-	Effect   *string  `mapstructure:"Effect" cty:"Effect" hcl:"Effect"`
-	Action   []string `mapstructure:"Action" cty:"Action" hcl:"Action"`
-	Resource []string `mapstructure:"Resource" cty:"Resource" hcl:"Resource"`
+	Effect    *string         `mapstructure:"Effect" cty:"Effect" hcl:"Effect"`
+	Action    []string        `mapstructure:"Action" cty:"Action" hcl:"Action"`
+	Resource  []string        `mapstructure:"Resource" cty:"Resource" hcl:"Resource"`
+	Condition []FlatCondition `mapstructure:"Condition" cty:"Condition" hcl:"Condition"`
 }
 
 // FlatMapstructure returns a new FlatStatement.
@@ -778,9 +882,10 @@ func (*Statement) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spe
 // The decoded values from this spec will then be applied to a FlatStatement.
 func (*FlatStatement) HCL2Spec() map[string]hcldec.Spec {
 	s := map[string]hcldec.Spec{
-		"Effect":   &hcldec.AttrSpec{Name: "Effect", Type: cty.String, Required: false},
-		"Action":   &hcldec.AttrSpec{Name: "Action", Type: cty.List(cty.String), Required: false},
-		"Resource": &hcldec.AttrSpec{Name: "Resource", Type: cty.List(cty.String), Required: false},
+		"Effect":    &hcldec.AttrSpec{Name: "Effect", Type: cty.String, Required: false},
+		"Action":    &hcldec.AttrSpec{Name: "Action", Type: cty.List(cty.String), Required: false},
+		"Resource":  &hcldec.AttrSpec{Name: "Resource", Type: cty.List(cty.String), Required: false},
+		"Condition": &hcldec.BlockListSpec{TypeName: "Condition", Nested: hcldec.ObjectSpec((*FlatCondition)(nil).HCL2Spec())},
 	}
 	return s
 }
@@ -864,6 +969,33 @@ func (*FlatVaultAWSEngine) HCL2Spec() map[string]hcldec.Spec {
 		"engine_name": &hcldec.AttrSpec{Name: "engine_name", Type: cty.String, Required: false},
 		"role_arn":    &hcldec.AttrSpec{Name: "role_arn", Type: cty.String, Required: false},
 		"ttl":         &hcldec.AttrSpec{Name: "ttl", Type: cty.String, Required: false},
+	}
+	return s
+}
+
+// FlatVolumeTag is an auto-generated flat version of VolumeTag.
+// Where the contents of a field with a `mapstructure:,squash` tag are bubbled up.
+type FlatVolumeTag struct {
+	Name  *string `mapstructure:"name" cty:"name" hcl:"name"`
+	Key   *string `mapstructure:"key" cty:"key" hcl:"key"`
+	Value *string `mapstructure:"value" cty:"value" hcl:"value"`
+}
+
+// FlatMapstructure returns a new FlatVolumeTag.
+// FlatVolumeTag is an auto-generated flat version of VolumeTag.
+// Where the contents a fields with a `mapstructure:,squash` tag are bubbled up.
+func (*VolumeTag) FlatMapstructure() interface{ HCL2Spec() map[string]hcldec.Spec } {
+	return new(FlatVolumeTag)
+}
+
+// HCL2Spec returns the hcl spec of a VolumeTag.
+// This spec is used by HCL to read the fields of VolumeTag.
+// The decoded values from this spec will then be applied to a FlatVolumeTag.
+func (*FlatVolumeTag) HCL2Spec() map[string]hcldec.Spec {
+	s := map[string]hcldec.Spec{
+		"name":  &hcldec.AttrSpec{Name: "name", Type: cty.String, Required: false},
+		"key":   &hcldec.AttrSpec{Name: "key", Type: cty.String, Required: false},
+		"value": &hcldec.AttrSpec{Name: "value", Type: cty.String, Required: false},
 	}
 	return s
 }

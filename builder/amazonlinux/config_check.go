@@ -44,14 +44,19 @@ func (r *report) addf(format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf(format, args...))
 }
 
-// unless reports an option whose value is not allowed.
+// unknown is what Packer puts, when it validates, in the place of what a data
+// source will say.
+const unknown = "<unknown>"
+
+// unless reports an option whose value is not allowed, if it is known.
 func (r *report) unless(ok bool, option string, given any, allowed string) {
-	if !ok {
-		if s, isString := given.(string); isString {
-			given = fmt.Sprintf("%q", s)
-		}
-		r.addf("%s: %v is not allowed; it takes %s", option, given, allowed)
+	if ok || given == unknown {
+		return
 	}
+	if s, isString := given.(string); isString {
+		given = fmt.Sprintf("%q", s)
+	}
+	r.addf("%s: %v is not allowed; it takes %s", option, given, allowed)
 }
 
 // oneOf reports an option that is given and none of the allowed values.
@@ -85,12 +90,12 @@ func (m *MetadataOptions) check(r *report) {
 const maxUserData = 16 << 10
 
 // readUserData returns the user data in base64, from whichever option has it.
-func (c *RunConfig) readUserData(r *report) string {
+func (c *Config) readUserData(r *report) string {
 	if c.UserData != "" && c.UserDataFile != "" {
 		r.addf("user_data and user_data_file: both are given; keep one of them")
 	}
 	data, option := []byte(c.UserData), "user_data"
-	if c.UserDataFile != "" {
+	if c.UserDataFile != "" && c.UserDataFile != unknown {
 		option = "user_data_file"
 		name, err := pathing.ExpandUser(c.UserDataFile)
 		if err == nil {
@@ -104,6 +109,7 @@ func (c *RunConfig) readUserData(r *report) string {
 	if decoded, ok := encodedUserData(data); ok {
 		data = decoded
 	}
+	c.bringsAgent = mentionsAgent(data)
 	if len(data) > maxUserData {
 		r.addf("%s: %d bytes are too many; EC2 takes 16 KiB: let it fetch the rest", option, len(data))
 	}

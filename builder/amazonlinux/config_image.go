@@ -58,10 +58,10 @@ type ImageConfig struct {
 	// `ec2:DescribeRegions`. Default: `false`.
 	SkipRegionValidation bool `mapstructure:"skip_region_validation"`
 	// Keep the copies alone: the image of the build region has a temporary name and is removed, with
-	// its snapshots, once the copies are available. Needs `ami_regions`. Default: `false`.
+	// its snapshots, once the copies are available. Needs `ami_regions` or `ami_copy`. Default: `false`.
 	SkipSaveBuildRegion bool `mapstructure:"skip_save_build_region"`
 	// Time-based copies: each copy is complete within this many minutes, 15 to 2880 in steps of 15, at AWS's
-	// price for that. Needs `ami_regions`. Default: AWS's best effort.
+	// price for that. Needs `ami_regions` or `ami_copy`. Default: AWS's best effort.
 	SnapshotCopyDurationMinutes int64 `mapstructure:"snapshot_copy_duration_minutes"`
 	// Replace images of yours that have the name `ami_name`, in each region that gets the new one. AWS lets only one image of an account
 	// have a name. So the new image is made under a temporary name, and only
@@ -85,6 +85,19 @@ type ImageConfig struct {
 	AMIOUARNs []string `mapstructure:"ami_ou_arns"`
 	// Accounts that may make volumes of the snapshots, and so copy the AMI. `ami_users` don't need it for launching. Default: none.
 	SnapshotUsers []string `mapstructure:"snapshot_users"`
+
+	// Copies in other accounts, one block for each of them. The AMI itself is shared with the account while it is copied. Name,
+	// description, tags, sharing, deprecation and protection are those of the AMI. The artifact names the
+	// copies on lines of their own; its id has the images of the build's own account.
+	//
+	// ```hcl
+	// ami_copy {
+	//   role_arn   = "arn:aws:iam::210987654321:role/packer-copy"
+	//   regions    = ["us-east-1", "eu-west-1"]
+	//   kms_key_id = "alias/images"
+	// }
+	// ```
+	AMICopies []AMICopy `mapstructure:"ami_copy"`
 
 	// When the AMI is deprecated, as RFC 3339: `2027-01-31T00:00:00Z`. AWS rounds to the minute and takes at most
 	// ten years from now. Conflicts with `deprecate_after`. Default: never.
@@ -128,6 +141,9 @@ const (
 func (c *ImageConfig) setDefaults() {
 	c.Tag.CopyOn(&c.Tags)
 	c.SnapshotTag.CopyOn(&c.SnapshotTags)
+	for i := range c.AMICopies {
+		c.AMICopies[i].Tag.CopyOn(&c.AMICopies[i].Tags)
+	}
 	if c.IMDSSupport == "" {
 		c.IMDSSupport = imdsV2
 	}

@@ -123,12 +123,12 @@ func (c *Config) checkDistribution(r *report) {
 			r.addf("ami_regions: %q is named twice; keep one", name)
 		}
 	}
-	if len(c.AMIRegions) == 0 {
+	if len(c.AMIRegions) == 0 && len(c.AMICopies) == 0 {
 		if c.SkipSaveBuildRegion {
-			r.addf("skip_save_build_region: there is no copy to keep; set ami_regions, or delete it")
+			r.addf("skip_save_build_region: there is no copy to keep; set ami_regions or ami_copy, or delete it")
 		}
 		if c.SnapshotCopyDurationMinutes != 0 {
-			r.addf("snapshot_copy_duration_minutes: there is no copy that could take it; set ami_regions, or delete it")
+			r.addf("snapshot_copy_duration_minutes: there is no copy that could take it; set ami_regions or ami_copy, or delete it")
 		}
 	}
 	if c.SkipSaveBuildRegion && c.Region != "" && slices.Contains(c.AMIRegions, c.Region) {
@@ -162,7 +162,7 @@ func (c *Config) checkKeys(r *report) {
 			r.addf("region_kms_key_ids: the key of %q is not kms_key_id; keep one of them", name)
 		}
 	}
-	if c.shares() && c.EncryptBoot.True() && c.KMSKeyID == awsEBSKey {
+	if (c.shares() || len(c.AMICopies) > 0) && c.EncryptBoot.True() && c.KMSKeyID == awsEBSKey {
 		r.addf("kms_key_id: AWS's own key for EBS can't be used by other accounts, and the AMI is to be shared; choose a key of your own")
 	}
 }

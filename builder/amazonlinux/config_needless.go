@@ -60,6 +60,17 @@ type FastLaunch struct {
 	TemplateVersion     string `mapstructure:"template_version" undocumented:"true"`
 	MaxParallelLaunches string `mapstructure:"max_parallel_launches" undocumented:"true"`
 	TargetResourceCount string `mapstructure:"target_resource_count" undocumented:"true"`
+
+	RegionLaunchTemplates []FastLaunchTemplate `mapstructure:"region_launch_templates" undocumented:"true"`
+}
+
+// FastLaunchTemplate is a block of amazon-ebs that is needless here.
+type FastLaunchTemplate struct {
+	Region           string `mapstructure:"region" undocumented:"true"`
+	EnableFastLaunch string `mapstructure:"enable_fast_launch" undocumented:"true"`
+	TemplateID       string `mapstructure:"template_id" undocumented:"true"`
+	TemplateName     string `mapstructure:"template_name" undocumented:"true"`
+	TemplateVersion  string `mapstructure:"template_version" undocumented:"true"`
 }
 
 // A needless option: is it given, and why it is not needed.
@@ -72,6 +83,7 @@ type needless struct {
 const (
 	whyNoPort     = "the plugin connects through Session Manager by itself, nothing is dialled from your machine"
 	whyNoKeyPair  = "no EC2 key pair is made: each build has a key in memory, and nothing of it reaches the image"
+	whyNoOwnKey   = "its public half came with ssh_keypair_name, which goes"
 	whyNoIngress  = "no security group is opened: the connection is made from the instance outwards"
 	whyNotWindows = "this builder is for Amazon Linux"
 	whyHVM        = "every Amazon Linux AMI is HVM with ENA, and the new image takes that from its source"
@@ -117,6 +129,8 @@ func needlessSSH(c *communicator.SSH) []needless {
 	return []needless{
 		{"ssh_host", c.SSHHost != "", whyNoPort},
 		{"ssh_keypair_name", c.SSHKeyPairName != "", whyNoKeyPair},
+		{"ssh_private_key_file", c.SSHKeyPairName != "" && c.SSHPrivateKeyFile != "", whyNoOwnKey},
+		{"ssh_agent_auth", c.SSHKeyPairName != "" && c.SSHAgentAuth, whyNoOwnKey},
 		{"temporary_key_pair_name", c.SSHTemporaryKeyPairName != "", whyNoKeyPair},
 		{"temporary_key_pair_type", c.SSHTemporaryKeyPairType != "", whyNoKeyPair},
 		{"temporary_key_pair_bits", c.SSHTemporaryKeyPairBits != 0, whyNoKeyPair},

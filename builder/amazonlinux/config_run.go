@@ -3,6 +3,7 @@
 package amazonlinux
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
@@ -18,10 +19,15 @@ type RunConfig struct {
 	// `instance_type`. Default: `instance_type` alone.
 	InstanceTypes []string `mapstructure:"instance_types"`
 	// User data for the first boot, as plain text. Never shown in output or
-	// errors. At most 16 KiB. Conflicts with `user_data_file`.
+	// errors. At most 16 KiB. Conflicts with `user_data_file`. It reaches the instance as it is: the plugin adds nothing to it.
 	UserData string `mapstructure:"user_data"`
 	// A file with user data; see `user_data`, which it conflicts with.
 	UserDataFile string `mapstructure:"user_data_file"`
+	// Launch a minimal image even if `user_data` does not speak of `amazon-ssm-agent`. Such images lack the agent,
+	// without which no connection is made; a build of one whose user data does not install it fails before the launch. The check
+	// looks into text, gzip, base64, MIME and cloud-config. Set this where it can't see what installs the agent, as with
+	// `#include` and a URL. Default: `false`.
+	SkipAgentCheck bool `mapstructure:"skip_agent_check"`
 	// The instance metadata service of the build instance. Default: on, tokens
 	// (IMDSv2) required.
 	MetadataOptions MetadataOptions `mapstructure:"metadata_options"`
@@ -62,6 +68,10 @@ type RunConfig struct {
 	// How long the agent on the instance may take to come online, from the moment
 	// the instance runs until the first command is accepted. Default: `10m`.
 	SSMTimeout time.Duration `mapstructure:"ssm_timeout"`
+	// Over how many sessions a large upload or download goes at the same time, 1 to 16, beside the session of the
+	// commands. Each carries about 1 MB a second; they are opened when there is something for them to
+	// carry, and fewer where AWS refuses more. With `1` all goes over the session of the commands. Default: `8`.
+	SSMTransferSessions int `mapstructure:"ssm_transfer_sessions"`
 	// Tags of the instance, its network interface and the temporary role,
 	// profile and security group. Values are [templates](#build-template-data). Default: none
 	// but the plugin's own (`Name`, build id and expiry).
@@ -71,8 +81,18 @@ type RunConfig struct {
 	// Tags of the volumes of the build instance; they are not passed on to the
 	// AMI. Values are [templates](#build-template-data). Default: none but the plugin's own.
 	RunVolumeTags map[string]string `mapstructure:"run_volume_tags"`
-	// One of `run_volume_tags` as a block with `key` and `value`, for `dynamic` blocks.
-	RunVolumeTag config.KeyValues `mapstructure:"run_volume_tag"`
+	// One of `run_volume_tags` as a block with `name` (or `key`) and `value`, for `dynamic` blocks.
+	RunVolumeTag []VolumeTag `mapstructure:"run_volume_tag"`
+}
+
+// VolumeTag is a tag of the volumes of the build instance.
+type VolumeTag struct {
+	// The tag's key, as `amazon-ebs` calls it in this block.
+	Name string `mapstructure:"name"`
+	// The same as `name`, which it conflicts with.
+	Key string `mapstructure:"key"`
+	// The tag's value.
+	Value string `mapstructure:"value"`
 }
 
 // MetadataOptions are those of the instance metadata service.
@@ -105,6 +125,9 @@ const (
 	defaultInstanceTTL = 12 * time.Hour
 	minInstanceTTL     = 10 * time.Minute
 
+	defaultTransferSessions = 8
+	maxTransferSessions     = 16
+
 	enabled   = "enabled"
 	disabled  = "disabled"
 	required  = "required"
@@ -121,6 +144,9 @@ func (c *RunConfig) setDefaults() {
 	if c.InstanceTTL == 0 {
 		c.InstanceTTL = defaultInstanceTTL
 	}
+	if c.SSMTransferSessions == 0 {
+		c.SSMTransferSessions = defaultTransferSessions
+	}
 	if c.ShutdownBehavior == "" {
 		c.ShutdownBehavior = terminate
 	}
@@ -131,5 +157,10 @@ func (c *RunConfig) setDefaults() {
 		c.MetadataOptions.HTTPEndpoint = enabled
 	}
 	c.RunTag.CopyOn(&c.RunTags)
-	c.RunVolumeTag.CopyOn(&c.RunVolumeTags)
+	for _, t := range c.RunVolumeTag {
+		if c.RunVolumeTags == nil {
+			c.RunVolumeTags = map[string]string{}
+		}
+		c.RunVolumeTags[cmp.Or(t.Name, t.Key)] = t.Value
+	}
 }

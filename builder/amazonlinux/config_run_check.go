@@ -1,6 +1,7 @@
 package amazonlinux
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -27,6 +28,10 @@ func (c *RunConfig) check(r *report) {
 	}
 	r.unless(c.InstanceTTL >= minInstanceTTL, "instance_ttl", c.InstanceTTL, "a duration of 10m or more")
 	r.unless(c.SSMTimeout > 0, "ssm_timeout", c.SSMTimeout, "a duration, such as 10m")
+	r.unless(c.SSMTransferSessions >= 1 && c.SSMTransferSessions <= maxTransferSessions, "ssm_transfer_sessions", c.SSMTransferSessions, "1 to 16")
+	for i, t := range c.RunVolumeTag {
+		r.unless((t.Name == "") != (t.Key == ""), fmt.Sprintf("run_volume_tag[%d]", i), cmp.Or(t.Name, t.Key), "name, or key, and value")
+	}
 	if c.InstanceTTL >= minInstanceTTL && c.SSMTimeout > c.InstanceTTL {
 		r.addf("ssm_timeout: %s is longer than instance_ttl, %s; make instance_ttl the longer one", c.SSMTimeout, c.InstanceTTL)
 	}

@@ -160,7 +160,7 @@ func (r *report) ids(option string, given []string, prefix string) {
 			r.addf(`%s: it is empty; give an id such as "%s-0123456789abcdef0", or delete it`, at, prefix)
 		}
 		r.id(at, id, prefix)
-		if slices.Contains(given[:i], id) {
+		if id != unknown && slices.Contains(given[:i], id) {
 			r.addf("%s: %s is in the list twice; delete one of them", at, id)
 		}
 	}

@@ -3,8 +3,10 @@
 package amazonlinux
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 )
 
 // ProfileConfig says who the instance is to AWS: what its agent and its provisioners may do there.
@@ -76,6 +78,27 @@ type Statement struct {
 	Action []string `mapstructure:"Action"`
 	// The ARNs of the resources, or `*`.
 	Resource []string `mapstructure:"Resource"`
+	// When the statement applies: all of the blocks must be met.
+	//
+	// ```hcl
+	// Condition {
+	//   Test     = "StringEquals"
+	//   Variable = "aws:ResourceTag/Team"
+	//   Values   = ["web"]
+	// }
+	// ```
+	Condition []Condition `mapstructure:"Condition"`
+}
+
+// Condition is one condition of a statement: a test of a variable against values.
+type Condition struct {
+	// IAM's operator, such as `StringEquals`, `ArnLike`, `NumericLessThan`, with `ForAnyValue:` or `ForAllValues:` before
+	// it and `IfExists` after it where they are needed.
+	Test string `mapstructure:"Test"`
+	// The condition key, such as `aws:SourceVpc` or `s3:prefix`.
+	Variable string `mapstructure:"Variable"`
+	// The values, of which one must match.
+	Values []string `mapstructure:"Values"`
 }
 
 // The values of iam_mode.
@@ -89,9 +112,12 @@ const (
 )
 
 var (
-	iamName   = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
-	iamPath   = regexp.MustCompile(`^/([\x21-\x7e]{1,510}/)?$`)
-	policyARN = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$`)
+	iamName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+	iamPath = regexp.MustCompile(`^/([\x21-\x7e]{1,510}/)?$`)
+	// operators with their quantifier and suffix; what they are called in full, IAM itself checks.
+	conditionTest = regexp.MustCompile(`^(ForAnyValue:|ForAllValues:)?(String|Numeric|Date|Bool|Binary|IpAddress|NotIpAddress|Arn|Null)[A-Za-z]*$`)
+	conditionKey  = regexp.MustCompile(`^[A-Za-z0-9-]+:\S+$`)
+	policyARN     = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$`)
 )
 
 func (c *ProfileConfig) setDefaults() {
@@ -189,5 +215,45 @@ func (p *PolicyDocument) check(r *report, option string) {
 		if len(s.Action) == 0 || len(s.Resource) == 0 {
 			r.addf(`%s: Action or Resource is missing; give both, such as Action = ["s3:GetObject"] and Resource = ["*"]`, where)
 		}
+		checkConditions(r, where, s.Condition)
 	}
+}
+
+func checkConditions(r *report, statement string, list []Condition) {
+	for i, c := range list {
+		where := fmt.Sprintf("%s.Condition[%d]", statement, i)
+		r.unless(conditionTest.MatchString(c.Test), where+".Test", c.Test, `an operator of IAM's, such as "StringEquals" or "ForAnyValue:ArnLike"`)
+		r.unless(conditionKey.MatchString(c.Variable), where+".Variable", c.Variable, `a condition key, such as "aws:SourceVpc"`)
+		if len(c.Values) == 0 {
+			r.addf(`%s.Values: it is missing; give at least one value`, where)
+		}
+		same := func(other Condition) bool { return other.Test == c.Test && other.Variable == c.Variable }
+		if slices.IndexFunc(list, same) < i {
+			r.addf("%s: there is a block for %s and %s already; put all values in one", where, c.Test, c.Variable)
+		}
+	}
+}
+
+// MarshalJSON is the statement as IAM takes it.
+func (s Statement) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Effect           string
+		Action, Resource []string
+		Condition        map[string]map[string][]string `json:",omitempty"`
+	}{s.Effect, s.Action, s.Resource, s.conditions()})
+}
+
+// conditions are a statement's as IAM takes them: by test, then by variable.
+func (s *Statement) conditions() map[string]map[string][]string {
+	var all map[string]map[string][]string
+	for _, c := range s.Condition {
+		if all == nil {
+			all = map[string]map[string][]string{}
+		}
+		if all[c.Test] == nil {
+			all[c.Test] = map[string][]string{}
+		}
+		all[c.Test][c.Variable] = c.Values
+	}
+	return all
 }

@@ -26,9 +26,13 @@ type stepSession struct {
 	link *link                      // what it opens sessions with
 }
 
-// watchEvery is how often a wait for the agent also looks whether the instance
-// still lives.
-const watchEvery = 5 * time.Second
+const (
+	// usuallyOnline is when an agent is online on AWS at the earliest, mostly, counted from the running instance.
+	usuallyOnline = 10 * time.Second
+
+	// watchEvery is how often a wait for the agent also looks whether the instance still lives.
+	watchEvery = 10 * time.Second
+)
 
 func (s *stepSession) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
 	b := buildOf(bag)
@@ -50,8 +54,24 @@ func (s *stepSession) Cleanup(multistep.StateBag) {
 	s.close()
 }
 
-// sessionRemoval bounds the search for a session whose start was not answered.
-const sessionRemoval = time.Minute
+const (
+	sessionRemoval = time.Minute // for the search for a session whose start was not answered
+	partLimit      = 30 * time.Second
+)
+
+// part ends the session with an instance that is about to power off: all that the
+// communicator has there ends with that, but for files of uploads that were not finished.
+func (s *stepSession) part() {
+	if s.open != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), partLimit)
+		defer cancel()
+		if err := s.open.Part(ctx); err != nil {
+			slog.Warn("part from the instance", "error", err)
+		}
+	}
+	s.open = nil
+	s.close()
+}
 
 // close ends the session, if there is one, and removes what the communicator has
 // on the instance. It may be called again.
@@ -78,7 +98,7 @@ func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communic
 	s.close() // an earlier try's
 	b.ui.Say("Waiting for the agent on " + b.instance.id + " to come online...")
 	started := time.Now()
-	if err := awaitAgent(ctx, b, b.config.SSMTimeout); err != nil {
+	if err := awaitAgent(ctx, b, b.config.SSMTimeout, b.instance.asked); err != nil {
 		return nil, err
 	}
 	b.ui.Say(fmt.Sprintf("Agent online after %s; connecting through Session Manager...", seconds(time.Since(started))))
@@ -111,19 +131,25 @@ func communicatorConfig(b *build) communicator.Config {
 		SSH:            &sdk,
 		OwnCredentials: c.Comm.Type == communicatorSSH && c.ownCredentials(),
 		TTL:            c.InstanceTTL,
+		Sessions:       c.SSMTransferSessions,
 		Say:            b.ui.Say,
 		Logger:         slog.Default(),
 	}
 }
 
 // awaitAgent waits until Systems Manager sees the agent. The instance is
-// watched meanwhile, so that one that dies ends the wait at once.
-func awaitAgent(ctx context.Context, b *build, limit time.Duration) error {
+// watched meanwhile, so that one that dies ends the wait at once. AWS has been at
+// it since the given time, which may be zero: the agent starts with the instance.
+func awaitAgent(ctx context.Context, b *build, limit time.Duration, since time.Time) error {
 	watched := time.Now()
-	err := await(ctx, "agent online", limit, func(ctx context.Context) (bool, string, error) {
+	err := awaitAt(ctx, "agent online", limit, due(usuallyOnline), func(ctx context.Context) (bool, string, error) {
+		asked := time.Now()
 		online, seen, err := agentOnline(ctx, b)
 		if online || err != nil {
 			return online, seen, err
+		}
+		if !since.IsZero() {
+			phasesOf(ctx).aws(since, asked)
 		}
 		if time.Since(watched) < watchEvery {
 			return false, seen, nil
@@ -133,6 +159,7 @@ func awaitAgent(ctx context.Context, b *build, limit time.Duration) error {
 	})
 	var late *waitError
 	if errors.As(err, &late) {
+		tellConsole(ctx, b)
 		return fmt.Errorf("%w; %s", err, agentRemedy(b))
 	}
 	return err

@@ -229,5 +229,5 @@ func (l *link) run(ctx context.Context, script string) (string, error) {
 
 // online is asked when a connection was lost. An instance that is going away ends the wait.
 func (l *link) online(ctx context.Context) error {
-	return awaitAgent(ctx, l.b, l.b.config.SSMTimeout)
+	return awaitAgent(ctx, l.b, l.b.config.SSMTimeout, time.Time{})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -16,20 +17,25 @@ import (
 // its name, its users and its dates. What did not become available is removed.
 type stepDistribute struct {
 	copies []*pending
+
+	mu    sync.Mutex
+	loans []loan // guarded by mu: what other accounts may read, until they have copied it
 }
 
 func (s *stepDistribute) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
 	return conclude(bag, phase("distribute", s.distribute(ctx, buildOf(bag))))
 }
 
-// Cleanup removes the copies that did not become available.
+// Cleanup removes the copies that did not become available, and what other accounts were lent for them.
 func (s *stepDistribute) Cleanup(bag multistep.StateBag) {
 	undo(bag, imageRemoval, func(ctx context.Context, b *build) error {
 		discards := make([]func() error, len(s.copies))
 		for i, p := range s.copies {
 			discards[i] = func() error { return p.discard(ctx, b) }
 		}
-		return all(discards...)
+		err := errors.Join(s.takeBack(ctx, b), all(discards...))
+		b.keep(s.copies...)
+		return err
 	})
 }
 
@@ -42,11 +48,13 @@ func (s *stepDistribute) distribute(ctx context.Context, b *build) error {
 	}
 	ctx, cancel := creating(ctx)
 	defer cancel()
+	// An image is whole with a loan left over: the cleanup tries again, and tells.
+	if err := s.takeBack(ctx, b); err != nil {
+		slog.Warn("take back permissions", "error", err)
+	}
 	home := b.images[0]
-	for _, p := range slices.Concat(s.copies, []*pending{home}) {
-		if err := replace(ctx, b, p); err != nil {
-			return fmt.Errorf("%s: %w", p.target.region, err)
-		}
+	if err := replaceAll(ctx, b, slices.Concat(s.copies, []*pending{home})); err != nil {
+		return err
 	}
 	final := s.copies
 	if b.plan.images.keepBuild {
@@ -66,7 +74,7 @@ func (s *stepDistribute) distribute(ctx context.Context, b *build) error {
 func (s *stepDistribute) tidy(ctx context.Context, b *build, home *pending) {
 	if !b.plan.images.keepBuild {
 		b.ui.Say("Removing " + home.what() + " of the build region (skip_save_build_region)...")
-		b.made.enter(home.what(), deregister, home.target.region, home.id)
+		b.made.enter(home.what(), "%s", home.target.removal(home.id))
 		err := removeImage(ctx, home.api, home.id, func() ([]string, error) { return snapshotsOf(home.image), nil })
 		if err != nil {
 			b.ui.Error("distribute: " + home.what() + ": " + err.Error())
@@ -80,7 +88,7 @@ func (s *stepDistribute) tidy(ctx context.Context, b *build, home *pending) {
 	for _, p := range b.final {
 		for _, old := range p.target.replaced {
 			if err := removeSnapshots(ctx, p.api, snapshotsOf(old)); err != nil {
-				b.ui.Error(fmt.Sprintf("distribute: force_delete_snapshot in %s: %v; the snapshots are %v", p.target.region, err, snapshotsOf(old)))
+				b.ui.Error(fmt.Sprintf("distribute: force_delete_snapshot in %s: %v; the snapshots are %v", p.target.where(), err, snapshotsOf(old)))
 			}
 		}
 	}
@@ -95,7 +103,7 @@ func together(ctx context.Context, list []*pending, do func(context.Context, *pe
 	for _, p := range list {
 		running.Go(func() {
 			if err := awsclient.Err(do(ctx, p)); err != nil {
-				cancel(fmt.Errorf("%s: %w", p.target.region, err))
+				cancel(fmt.Errorf("%s: %w", p.target.where(), err))
 			}
 		})
 	}

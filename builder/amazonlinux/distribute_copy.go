@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -16,16 +17,20 @@ import (
 func (s *stepDistribute) copy(ctx context.Context, b *build) error {
 	if s.copies == nil {
 		for _, t := range b.plan.images.copies {
-			s.copies = append(s.copies, &pending{target: t, api: b.aws.in(t.region)})
+			s.copies = append(s.copies, &pending{target: t, api: b.api(t)})
 		}
 	}
-	if len(s.copies) > 0 {
-		regions := make([]string, len(s.copies))
-		for i, p := range s.copies {
-			regions[i] = p.target.region
-		}
-		b.ui.Say(fmt.Sprintf("Copying %s to %s...", b.images[0].id, strings.Join(regions, ", ")))
+	if !slices.ContainsFunc(s.copies, func(p *pending) bool { return !p.available }) {
+		return nil // there are none, or an earlier try made them
 	}
+	if err := s.lend(ctx, b); err != nil {
+		return err
+	}
+	places := make([]string, len(s.copies))
+	for i, p := range s.copies {
+		places[i] = p.target.where()
+	}
+	b.ui.Say(fmt.Sprintf("Copying %s to %s...", b.images[0].id, strings.Join(places, ", ")))
 	err := together(ctx, s.copies, func(ctx context.Context, p *pending) error { return copyImage(ctx, b, p) })
 	b.images = b.images[:1]
 	for _, p := range s.copies {
@@ -53,20 +58,40 @@ func copyImage(ctx context.Context, b *build, p *pending) error {
 			return err
 		}
 	}
-	return p.awaitAvailable(ctx, b)
+	err := p.awaitAvailable(ctx, b)
+	if p.dead && p.target.account != nil && sourceEncrypted(b.images[0].image) {
+		return fmt.Errorf("%w; the policy of the key of %s must let account %s use it (kms:DescribeKey, kms:Decrypt, kms:ReEncrypt*, kms:CreateGrant), "+
+			"and so must the policies of %s", err, b.images[0].id, p.target.account.id, p.target.account.role)
+	}
+	return err
 }
 
+// askCopy asks for a copy. Another account sees what it was lent only after a moment.
 func askCopy(ctx context.Context, b *build, p *pending) error {
+	token := fmt.Sprintf("packer-%s-copy-%d", b.id, b.tokens.Add(1))
+	if p.target.account == nil {
+		return askCopyOnce(ctx, b, p, token)
+	}
+	what := fmt.Sprintf("%s seen by account %s", b.images[0].id, p.target.account.id)
+	return await(ctx, what, visibleLimit, func(ctx context.Context) (bool, string, error) {
+		err := askCopyOnce(ctx, b, p, token)
+		if code := awsclient.Code(err); code == "InvalidAMIID.NotFound" || code == "InvalidRequest" {
+			return false, err.Error(), nil
+		}
+		return err == nil, "", err
+	})
+}
+
+func askCopyOnce(ctx context.Context, b *build, p *pending, token string) error {
 	p.asked++
 	ctx, cancel := creating(ctx)
 	defer cancel()
-	token := fmt.Sprintf("packer-%s-copy-%d", b.id, b.tokens.Add(1))
 	made, err := p.api.CopyImage(ctx, copyInput(b, b.plan, p.target, b.images[0].id, token))
 	if awsclient.Code(err) == "InvalidAMIName.Duplicate" {
 		return p.adopt(ctx, b, err)
 	}
 	if err != nil {
-		return err
+		return awsclient.Err(err)
 	}
 	p.known(b, aws.ToString(made.ImageId))
 	return nil
@@ -78,7 +103,7 @@ func copyInput(b *build, p *plan, t target, from, token string) *ec2.CopyImageIn
 		Name:              aws.String(t.name),
 		SourceImageId:     aws.String(from),
 		SourceRegion:      aws.String(p.images.build.region),
-		TagSpecifications: imageTags(p),
+		TagSpecifications: imageTags(p, t),
 	}
 	if p.texts.description != "" {
 		in.Description = aws.String(p.texts.description)

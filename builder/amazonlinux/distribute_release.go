@@ -12,7 +12,7 @@ import (
 // distributed: the image is available, so nothing needs the instance any more.
 // It runs the steps' own cleanups; they are not run a second time.
 type stepRelease struct {
-	steps []multistep.Step // in the order of their making
+	chains [][]multistep.Step // side by side; the steps of each in the order of their making
 
 	running sync.WaitGroup
 }
@@ -21,12 +21,14 @@ type stepRelease struct {
 func (s *stepRelease) Run(_ context.Context, bag multistep.StateBag) multistep.StepAction {
 	b := buildOf(bag)
 	if b.released == nil {
-		b.released = s.steps
-		s.running.Go(func() {
-			for _, step := range slices.Backward(s.steps) {
-				step.Cleanup(bag)
-			}
-		})
+		b.released = slices.Concat(s.chains...)
+		for _, steps := range s.chains {
+			s.running.Go(func() {
+				for _, step := range slices.Backward(steps) {
+					step.Cleanup(bag)
+				}
+			})
+		}
 	}
 	return multistep.ActionContinue
 }

@@ -12,27 +12,57 @@ import (
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
-// replace gives the image the name that an older one has (force_deregister). A
-// name belongs to one image and can't be changed, but an image is little more
-// than a name for snapshots: so the old one is deregistered, the new one's
-// snapshots are registered under its name, and its temporary registration goes.
-// The caller has made sure that the new one is available everywhere.
-func replace(ctx context.Context, b *build, p *pending) error {
-	if len(p.target.replaced) == 0 || p.target.name == b.config.AMIName {
-		return nil
+// replaceAll gives the images the name that older ones have (force_deregister), in all
+// regions side by side. What is to follow is asked everywhere first, while nothing is lost.
+// The caller has made sure that the new images are available everywhere.
+func replaceAll(ctx context.Context, b *build, list []*pending) error {
+	inputs := make([]*ec2.RegisterImageInput, len(list))
+	each := func(do func(i int, p *pending) error) error {
+		calls := make([]func() error, len(list))
+		for i, p := range list {
+			calls[i] = func() error {
+				if len(p.target.replaced) == 0 || p.target.name == b.config.AMIName {
+					return nil
+				}
+				if err := do(i, p); err != nil {
+					return fmt.Errorf("%s: %w", p.target.where(), awsclient.Err(err))
+				}
+				return nil
+			}
+		}
+		return all(calls...)
 	}
-	in, err := registration(ctx, b, p)
+	err := each(func(i int, p *pending) (err error) {
+		inputs[i], err = tryRegister(ctx, b, p)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	// What is to follow is asked first, while nothing is lost.
+	return each(func(i int, p *pending) error { return replace(ctx, b, p, inputs[i]) })
+}
+
+// tryRegister is what the image is registered with under its last name, if that is allowed.
+func tryRegister(ctx context.Context, b *build, p *pending) (*ec2.RegisterImageInput, error) {
+	in, err := registration(ctx, b, p)
+	if err != nil {
+		return nil, err
+	}
 	in.DryRun = aws.Bool(true)
 	if _, err := p.api.RegisterImage(ctx, in); onlyDenied(err) != nil {
-		return err
+		return nil, err
 	}
+	return in, nil
+}
+
+// replace gives the image the name that an older one has. A
+// name belongs to one image and can't be changed, but an image is little more
+// than a name for snapshots: so the old one is deregistered, the new one's
+// snapshots are registered under its name, and its temporary registration goes.
+func replace(ctx context.Context, b *build, p *pending, in *ec2.RegisterImageInput) error {
 	in.DryRun = nil
 	for _, old := range p.target.replaced {
-		b.ui.Say(fmt.Sprintf("Replacing %s in %s...", aws.ToString(old.ImageId), p.target.region))
+		b.ui.Say(fmt.Sprintf("Replacing %s in %s...", aws.ToString(old.ImageId), p.target.where()))
 		if err := deregisterImage(ctx, p.api, aws.ToString(old.ImageId)); err != nil {
 			return err
 		}
@@ -86,7 +116,7 @@ func registration(ctx context.Context, b *build, p *pending) (*ec2.RegisterImage
 		BootMode:           image.BootMode,
 		TpmSupport:         image.TpmSupport,
 		ImdsSupport:        image.ImdsSupport,
-		TagSpecifications:  []types.TagSpecification{tagged(types.ResourceTypeImage, b.plan.texts.image)},
+		TagSpecifications:  []types.TagSpecification{tagged(types.ResourceTypeImage, p.target.tags(b.plan.texts.image))},
 	}
 	for _, device := range image.BlockDeviceMappings {
 		in.BlockDeviceMappings = append(in.BlockDeviceMappings, registeredDevice(device))

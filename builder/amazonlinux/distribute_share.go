@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -61,7 +62,7 @@ func shareImage(ctx context.Context, b *build, p *pending) error {
 		return nil
 	}
 	var add []types.LaunchPermission
-	for _, user := range c.AMIUsers {
+	for _, user := range p.target.others(c.AMIUsers) {
 		add = append(add, types.LaunchPermission{UserId: aws.String(user)})
 	}
 	for _, group := range c.AMIGroups {
@@ -73,7 +74,10 @@ func shareImage(ctx context.Context, b *build, p *pending) error {
 	for _, unit := range c.AMIOUARNs {
 		add = append(add, types.LaunchPermission{OrganizationalUnitArn: aws.String(unit)})
 	}
-	b.ui.Say(fmt.Sprintf("Sharing %s in %s...", p.id, p.target.region))
+	if len(add) == 0 {
+		return nil
+	}
+	b.ui.Say(fmt.Sprintf("Sharing %s in %s...", p.id, p.target.where()))
 	_, err := p.api.ModifyImageAttribute(ctx, &ec2.ModifyImageAttributeInput{
 		ImageId:          aws.String(p.id),
 		LaunchPermission: &types.LaunchPermissionModifications{Add: add},
@@ -81,12 +85,21 @@ func shareImage(ctx context.Context, b *build, p *pending) error {
 	return err
 }
 
+// others are the users without the account that owns the target's image.
+func (t target) others(users []string) []string {
+	if t.account == nil {
+		return users
+	}
+	return slices.DeleteFunc(slices.Clone(users), func(id string) bool { return id == t.account.id })
+}
+
 func shareSnapshots(ctx context.Context, b *build, p *pending) error {
-	if len(b.config.SnapshotUsers) == 0 {
+	users := p.target.others(b.config.SnapshotUsers)
+	if len(users) == 0 {
 		return nil
 	}
 	var add []types.CreateVolumePermission
-	for _, user := range b.config.SnapshotUsers {
+	for _, user := range users {
 		add = append(add, types.CreateVolumePermission{UserId: aws.String(user)})
 	}
 	for _, id := range snapshotsOf(p.image) {

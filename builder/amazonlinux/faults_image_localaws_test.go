@@ -3,12 +3,9 @@
 package amazonlinux_test
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -25,6 +22,7 @@ func wholeAgain(t *testing.T) (w *world, raw block, old map[string]string) {
 	old = map[string]string{region: w.older(region), west: w.older(west)}
 	raw, _ = w.whole()
 	raw["force_deregister"], raw["force_delete_snapshot"] = true, true
+	raw["temporary_iam_instance_profile_policy_document"] = extraPolicy
 	delete(raw, "deregistration_protection")
 	w.closeEgress()
 	return w, raw, old
@@ -46,29 +44,9 @@ func (w *world) older(region string) string {
 	if err != nil {
 		w.Fatal(err)
 	}
-	return aws.ToString(made.ImageId)
-}
-
-// callsOfWhole is about how many calls such a build makes; where it makes fewer, the fault strikes nobody.
-const callsOfWhole = 66
-
-// sweepWhole runs the build once for each of its calls, with a fault from that call on.
-func sweepWhole(t *testing.T, step int, fault func(cancel context.CancelFunc) localaws.Fault, check func(w *world, r result)) {
-	for nth := 1; nth <= callsOfWhole; nth += step {
-		t.Run(fmt.Sprintf("call-%d", nth), func(t *testing.T) {
-			t.Parallel()
-			w, raw, old := wholeAgain(t)
-			before := w.aws.Leftovers()
-			w.struck(raw, nil, strike{"", nth}, fault, func(w *world, r result) {
-				check(w, r)
-				w.verdictIsRight(r)
-				w.nameIsSound(r, old)
-				if left := w.untold(r, before); len(left) > 0 {
-					w.Errorf("left and not told:\n%s", strings.Join(left, "\n"))
-				}
-			})
-		})
-	}
+	id := aws.ToString(made.ImageId)
+	w.until(func() bool { return w.imageIn(region, id).State == types.ImageStateAvailable })
+	return id
 }
 
 // nameIsSound: whoever looks for the name finds the old image or the new one,
@@ -88,109 +66,76 @@ func (w *world) nameIsSound(r result, old map[string]string) {
 }
 
 // untold are what the build left beside what stood there before, its artifact
-// and what the user was told of. What goes away by itself is waited for.
+// and what the user was told how to remove. What goes away by itself is waited for.
 func (w *world) untold(r result, before []string) []string {
+	w.Helper()
+	said := remedies(r)
+	var left []string
+	w.until(func() bool {
+		left = slices.DeleteFunc(w.aws.Leftovers(), func(line string) bool { return slices.Contains(before, line) || goesWith(r, said, line) })
+		if slices.ContainsFunc(left, isSnapshot) {
+			of := w.snapshotsOf(r, said)
+			left = slices.DeleteFunc(left, func(line string) bool { return isSnapshot(line) && slices.Contains(of, strings.Fields(line)[3]) })
+		}
+		return len(left) == 0
+	})
+	return left
+}
+
+func isSnapshot(line string) bool { return strings.HasPrefix(line, "ec2 snapshot ") }
+
+// remedies are the lines that tell the user how to remove, or to find, what is left.
+func remedies(r result) string {
 	said := r.ui.errors()
 	if r.err != nil {
 		said += "\n" + r.err.Error()
 	}
-	images := r.artifact != nil || strings.Contains(said, "kept, because") || strings.Contains(said, "leaves behind")
-	instance := strings.Contains(said, "terminate-instances")
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		left := slices.DeleteFunc(w.aws.Leftovers(), func(line string) bool {
-			return slices.Contains(before, line) || keeps(r.artifact, line) || told(said, line) ||
-				images && strings.Contains(line, "ec2 snapshot") || instance && (strings.Contains(line, "ec2 volume") || strings.Contains(line, "ec2 network interface"))
-		})
-		if len(left) == 0 || time.Now().After(deadline) {
-			return left
-		}
-		select {
-		case <-w.Context().Done():
-			return left
-		case <-time.After(20 * time.Millisecond):
-		}
+	lines := slices.DeleteFunc(strings.Split(said, "\n"), func(line string) bool {
+		return !strings.Contains(line, "aws ") && !strings.Contains(line, "by the tag")
+	})
+	return strings.Join(lines, "\n")
+}
+
+// goesWith tells whether a leftover is of the artifact, or told, or part of something that is.
+func goesWith(r result, said, line string) bool {
+	switch {
+	case told(said, line):
+		return true
+	case strings.HasPrefix(line, "ec2 volume"), strings.HasPrefix(line, "ec2 network interface"):
+		return strings.Contains(said, "terminate-instances")
 	}
+	return r.artifact != nil && strings.HasPrefix(line, "ec2 image") && strings.Contains(r.artifact.String(), imageID.FindString(line))
 }
 
-func TestWholeImageEveryCallRefused(t *testing.T) {
-	t.Parallel()
-	sweepWhole(t, 1,
-		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Deny: true} },
-		func(*world, result) {})
-}
-
-// Credentials that expire in the middle can't clean up either: all is told.
-func TestWholeImageCredentialsExpire(t *testing.T) {
-	t.Parallel()
-	sweepWhole(t, 1,
-		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Code: "RequestExpired", Times: -1} },
-		func(*world, result) {})
-}
-
-func TestWholeImageThrottled(t *testing.T) {
-	t.Parallel()
-	sweepWhole(t, 2,
-		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Code: "RequestLimitExceeded"} },
-		func(w *world, r result) {
-			if r.err != nil {
-				w.Errorf("the build failed: %v", r.err)
+// snapshotsOf are the snapshots of the images that are the build's artifact, or told.
+func (w *world) snapshotsOf(r result, said string) []string {
+	w.Helper()
+	if r.artifact != nil {
+		said += r.artifact.String()
+	}
+	var ids []string
+	for _, account := range []string{localaws.DefaultAccount, localaws.OtherAccount} {
+		for _, region := range []string{region, west, europe} {
+			found, err := w.ec2In(account, region).DescribeImages(w.Context(), &ec2.DescribeImagesInput{Owners: []string{"self"}})
+			if err != nil {
+				w.Fatal(err)
 			}
-		})
-}
-
-func TestWholeImageEveryAnswerLost(t *testing.T) {
-	t.Parallel()
-	sweepWhole(t, 1,
-		func(context.CancelFunc) localaws.Fault { return localaws.Fault{Drop: true, After: true} },
-		func(w *world, r result) {
-			if r.err != nil {
-				w.Errorf("the build failed: %v", r.err)
+			for _, image := range found.Images {
+				if strings.Contains(said, aws.ToString(image.ImageId)) {
+					ids = append(ids, snapshotsIn(image)...)
+				}
 			}
-		})
-}
-
-func TestWholeImageCancelledAtEveryCall(t *testing.T) {
-	t.Parallel()
-	sweepWhole(t, 1,
-		func(cancel context.CancelFunc) localaws.Fault {
-			return localaws.Fault{Before: func(localaws.Call) { cancel() }}
-		},
-		func(*world, result) {})
-}
-
-// A call that is never answered ends after a while, and is asked again.
-func TestWholeImageCallHangs(t *testing.T) {
-	t.Parallel()
-	for _, action := range []string{"CreateImage", "CopyImage", "RegisterImage", "ModifyImageAttribute"} {
-		t.Run(action, func(t *testing.T) {
-			t.Parallel()
-			w, raw, _ := wholeAgain(t)
-			defer w.aws.Inject(localaws.Fault{Action: action, Nth: 2, Hang: true, After: true})()
-			r := w.build(t.Context(), raw, nil)
-			if r.err != nil {
-				t.Errorf("%v\n%s", r.err, r.ui)
-			}
-			w.verdictIsRight(r)
-		})
-	}
-}
-
-// The number of calls that the sweeps go by.
-func TestWholeImageCalls(t *testing.T) {
-	t.Parallel()
-	w, raw, old := wholeAgain(t)
-	before := len(w.aws.Calls())
-	r := w.build(t.Context(), raw, nil)
-	if r.err != nil {
-		t.Fatal(r.err)
-	}
-	calls := len(w.aws.Calls()) - before
-	if calls > callsOfWhole || calls < callsOfWhole-15 {
-		t.Errorf("%d calls; set callsOfWhole to that", calls)
-	}
-	for region, id := range old {
-		if _, err := w.ec2In(localaws.DefaultAccount, region).DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}}); err == nil {
-			t.Errorf("the old image %s in %s is still there", aws.ToString(&id), region)
 		}
 	}
+	return ids
+}
+
+func snapshotsIn(image types.Image) []string {
+	var ids []string
+	for _, d := range image.BlockDeviceMappings {
+		if d.Ebs != nil {
+			ids = append(ids, aws.ToString(d.Ebs.SnapshotId))
+		}
+	}
+	return ids
 }

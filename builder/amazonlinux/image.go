@@ -15,10 +15,11 @@ import (
 )
 
 const (
-	stoppedLimit  = 15 * time.Minute
-	imageLimit    = 2 * time.Hour
-	imageRemoval  = 5 * time.Minute
-	progressEvery = 30 * time.Second
+	usuallyStopped = 15 * time.Second // at the earliest, mostly
+
+	stoppedLimit = 15 * time.Minute
+	imageLimit   = 2 * time.Hour
+	imageRemoval = 5 * time.Minute
 
 	snapshotRemoval = time.Minute
 )
@@ -39,6 +40,7 @@ func (s *stepImage) Run(ctx context.Context, bag multistep.StateBag) multistep.S
 func (s *stepImage) Cleanup(bag multistep.StateBag) {
 	if s.image != nil && !s.image.available {
 		undo(bag, imageRemoval, s.image.discard)
+		buildOf(bag).keep(s.image)
 	}
 }
 
@@ -53,7 +55,7 @@ func (s *stepImage) create(ctx context.Context, b *build) error {
 		}
 	}
 	if s.image.id == "" {
-		s.session.close()
+		s.session.part()
 		if err := stop(ctx, b); err != nil {
 			return err
 		}
@@ -84,7 +86,7 @@ func stop(ctx context.Context, b *build) error {
 			return err
 		}
 	}
-	return await(ctx, "instance "+b.instance.id+" stopped", b.config.waitLimit(stoppedLimit), func(ctx context.Context) (bool, string, error) {
+	return awaitAt(ctx, "instance "+b.instance.id+" stopped", b.config.waitLimit(stoppedLimit), due(usuallyStopped), func(ctx context.Context) (bool, string, error) {
 		seen, err := describeInstance(ctx, b, b.instance.id)
 		if err != nil {
 			return false, "", err
@@ -109,7 +111,7 @@ func createImage(ctx context.Context, b *build, p *pending) error {
 	switch awsclient.Code(err) {
 	case "InvalidAMIName.Duplicate":
 		return p.adopt(ctx, b, err)
-	case "IncorrectInstanceState":
+	case "IncorrectInstanceState", instanceNotFound:
 		// Its state says more: a spot instance that AWS took back, say.
 		return errors.Join(checkAlive(ctx, b), awsclient.Err(err))
 	}
@@ -125,7 +127,7 @@ func imageInput(b *build) *ec2.CreateImageInput {
 	in := &ec2.CreateImageInput{
 		InstanceId:        aws.String(b.instance.id),
 		Name:              aws.String(b.plan.images.build.name),
-		TagSpecifications: imageTags(b.plan),
+		TagSpecifications: imageTags(b.plan, b.plan.images.build),
 		BootModeOverride:  types.BootModeOverrideValues(b.config.BootMode),
 	}
 	if b.plan.texts.description != "" {
@@ -137,9 +139,17 @@ func imageInput(b *build) *ec2.CreateImageInput {
 	return in
 }
 
-func imageTags(p *plan) []types.TagSpecification {
+func imageTags(p *plan, t target) []types.TagSpecification {
 	return []types.TagSpecification{
-		tagged(types.ResourceTypeImage, p.texts.image),
-		tagged(types.ResourceTypeSnapshot, p.texts.snapshots),
+		tagged(types.ResourceTypeImage, t.tags(p.texts.image)),
+		tagged(types.ResourceTypeSnapshot, t.tags(p.texts.snapshots)),
 	}
+}
+
+// tags are those of the image, or its snapshots, with the target's own laid over them.
+func (t target) tags(all map[string]string) map[string]string {
+	if t.account == nil {
+		return all
+	}
+	return merge(all, t.account.tags)
 }

@@ -55,6 +55,9 @@ func (p *plan) checkPlain(ctx context.Context, b *build) error {
 	}
 	var errs []error
 	for _, t := range p.images.all() {
+		if t.account != nil {
+			continue // encrypt_boot is about the build's own
+		}
 		always, err := encryptsAlways(ctx, b.aws.in(t.region))
 		if always {
 			err = fmt.Errorf("encrypt_boot: it is false, and the account encrypts every new volume in %s; delete encrypt_boot, or switch that off", t.region)
@@ -86,22 +89,25 @@ func encryptsAlways(ctx context.Context, api *ec2Calls) (bool, error) {
 	return aws.ToBool(found.EbsEncryptionByDefault), nil
 }
 
-// checkSharing finds before the launch what AWS would refuse to share at the end.
+// checkSharing finds before the launch what AWS would refuse to share at the end,
+// or for the time in which other accounts copy the image.
 func (p *plan) checkSharing(ctx context.Context, b *build) error {
-	if !b.config.shares() {
-		return nil
-	}
 	var looks []func() error
-	for _, t := range p.images.all() {
-		looks = append(looks, func() error { return p.checkSharingIn(ctx, b, t) })
+	if b.config.shares() {
+		for _, t := range p.images.all() {
+			looks = append(looks, func() error { return p.checkSharingIn(ctx, b, t, len(b.config.AMIGroups) > 0) })
+		}
+	}
+	if p.images.lends() && (len(looks) == 0 || !p.images.keepBuild) {
+		looks = append(looks, func() error { return p.checkSharingIn(ctx, b, p.images.build, false) })
 	}
 	return all(looks...)
 }
 
-func (p *plan) checkSharingIn(ctx context.Context, b *build, t target) error {
-	api, public := b.aws.in(t.region), len(b.config.AMIGroups) > 0
+func (p *plan) checkSharingIn(ctx context.Context, b *build, t target, public bool) error {
+	api := b.api(t)
 	if public {
-		if err := checkPublic(ctx, api, t.region); err != nil {
+		if err := checkPublic(ctx, api, t); err != nil {
 			return err
 		}
 	}
@@ -117,11 +123,11 @@ func (p *plan) checkSharingIn(ctx context.Context, b *build, t target) error {
 	case !encrypted:
 		return nil
 	case public:
-		return fmt.Errorf("ami_groups: the image in %s will be encrypted, and such a one can't be public; delete ami_groups", t.region)
-	case key == "" && !sourceEncrypted(p.source.image):
-		return checkDefaultKey(ctx, api, t.region)
+		return fmt.Errorf("ami_groups: the image in %s will be encrypted, and such a one can't be public; delete ami_groups", t.where())
+	case key == "" && (t.account != nil || !sourceEncrypted(p.source.image)):
+		return checkDefaultKey(ctx, api, t)
 	case key == awsEBSKey:
-		return defaultKeyError(t.region)
+		return defaultKeyError(t)
 	}
 	return nil
 }
@@ -134,7 +140,7 @@ func (p *plan) encryption(t target) (encrypted bool, key string) {
 			continue
 		}
 		encrypted = true
-		if t.region == p.region && key == "" {
+		if t.region == p.region && t.account == nil && key == "" {
 			key = aws.ToString(volume.Ebs.KmsKeyId)
 		}
 	}
@@ -143,7 +149,7 @@ func (p *plan) encryption(t target) (encrypted bool, key string) {
 
 // checkDefaultKey refuses AWS's own key, which nobody else can use. An
 // account's default key may also be one of its own.
-func checkDefaultKey(ctx context.Context, api *ec2Calls, region string) error {
+func checkDefaultKey(ctx context.Context, api *ec2Calls, t target) error {
 	found, err := api.GetEbsDefaultKmsKeyId(ctx, &ec2.GetEbsDefaultKmsKeyIdInput{})
 	if awsclient.Denied(err) {
 		return nil
@@ -152,18 +158,18 @@ func checkDefaultKey(ctx context.Context, api *ec2Calls, region string) error {
 		return err
 	}
 	if strings.HasSuffix(aws.ToString(found.KmsKeyId), awsEBSKey) {
-		return defaultKeyError(region)
+		return defaultKeyError(t)
 	}
 	return nil
 }
 
-func defaultKeyError(region string) error {
+func defaultKeyError(t target) error {
 	return fmt.Errorf("sharing: the image in %s will be encrypted with AWS's own key for EBS, which other accounts can't use; "+
-		"set kms_key_id or region_kms_key_ids to a key of yours, whose policy lets them use it", region)
+		"set kms_key_id or region_kms_key_ids to a key of yours, whose policy lets them use it", t.where())
 }
 
 // checkPublic asks whether the account lets images be public in the region.
-func checkPublic(ctx context.Context, api *ec2Calls, region string) error {
+func checkPublic(ctx context.Context, api *ec2Calls, t target) error {
 	found, err := api.GetImageBlockPublicAccessState(ctx, &ec2.GetImageBlockPublicAccessStateInput{})
 	if awsclient.Denied(err) {
 		return nil
@@ -173,7 +179,7 @@ func checkPublic(ctx context.Context, api *ec2Calls, region string) error {
 	}
 	if state := aws.ToString(found.ImageBlockPublicAccessState); state != "unblocked" {
 		return fmt.Errorf("ami_groups: the account blocks public images in %s (%s); delete ami_groups, or run: "+
-			"aws ec2 disable-image-block-public-access --region %s", region, state, region)
+			"aws ec2 disable-image-block-public-access --region %s", t.where(), state, t.region)
 	}
 	return nil
 }

@@ -3,17 +3,11 @@
 package amazonlinux_test
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -30,39 +24,23 @@ const (
 
 // ec2In is a client of an account in a region.
 func (w *world) ec2In(account, region string) *ec2.Client {
-	id, secret := w.aws.Credentials(account)
-	return ec2.New(ec2.Options{
-		Region: region, BaseEndpoint: aws.String(w.aws.URL()),
-		Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
-	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := account + " " + region
+	if w.clients[key] == nil {
+		id, secret := w.aws.Credentials(account)
+		w.clients[key] = ec2.New(ec2.Options{
+			Region: region, BaseEndpoint: aws.String(w.aws.URL()),
+			Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+		})
+	}
+	return w.clients[key]
 }
 
 // key makes a KMS key of the account's own and returns its ARN.
 func (w *world) key(region string) string {
 	w.Helper()
-	body := []byte(`{}`)
-	r, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.aws.URL(), bytes.NewReader(body))
-	if err != nil {
-		w.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	r.Header.Set("X-Amz-Target", "TrentService.CreateKey")
-	id, secret := w.aws.Credentials(localaws.DefaultAccount)
-	sum := sha256.Sum256(body)
-	by := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}
-	if err := v4.NewSigner().SignHTTP(w.Context(), by, r, hex.EncodeToString(sum[:]), "kms", region, time.Now()); err != nil {
-		w.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	var made struct{ KeyMetadata struct{ Arn string } }
-	if err := json.NewDecoder(answer.Body).Decode(&made); err != nil || made.KeyMetadata.Arn == "" {
-		w.Fatalf("CreateKey: %s, %v", answer.Status, err)
-	}
-	return made.KeyMetadata.Arn
+	return w.keyOf(localaws.DefaultAccount, region, "")
 }
 
 // unconnected is a template whose build has to do with the image alone.

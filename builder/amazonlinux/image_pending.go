@@ -30,12 +30,10 @@ type pending struct {
 
 func (p *pending) what() string { return "image " + p.id }
 
-const deregister = "aws ec2 deregister-image --region %s --image-id %s --delete-associated-snapshots"
-
 func (p *pending) known(b *build, id string) {
 	p.id = id
-	b.made.enter(p.what(), deregister, p.target.region, id)
-	b.ui.Say(fmt.Sprintf("Image in %s: %s", p.target.region, id))
+	b.made.enter(p.what(), "%s", p.target.removal(id))
+	b.ui.Say(fmt.Sprintf("Image in %s: %s", p.target.where(), id))
 }
 
 // adopt takes the image that has the name for ours if it carries this build's
@@ -64,8 +62,8 @@ func findOwn(ctx context.Context, api *ec2Calls, b *build, name string) (string,
 // awaitAvailable waits until the image can be used, and tells how far its snapshots are.
 func (p *pending) awaitAvailable(ctx context.Context, b *build) error {
 	unseenUntil := time.Now().Add(visibleLimit)
-	progress := progress{b: b, of: p, next: time.Now().Add(progressEvery)}
-	err := await(ctx, p.what()+" available", b.config.waitLimit(imageLimit), func(ctx context.Context) (bool, string, error) {
+	progress := newProgress(b, p)
+	err := awaitAt(ctx, p.what()+" available", b.config.waitLimit(imageLimit), progress.pace, func(ctx context.Context) (bool, string, error) {
 		found, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{p.id}})
 		unseen := strings.HasPrefix(awsclient.Code(err), "InvalidAMIID") || err == nil && len(found.Images) == 0
 		if unseen && time.Now().Before(unseenUntil) {
@@ -103,35 +101,6 @@ func stateReason(r *types.StateReason) string {
 	return strings.TrimSpace(aws.ToString(r.Code) + " " + aws.ToString(r.Message))
 }
 
-// progress prints how far the snapshots are, now and then.
-type progress struct {
-	b    *build
-	of   *pending
-	next time.Time
-	last string
-}
-
-// see returns what was seen last. The look is a courtesy: its failure is not the build's.
-func (p *progress) see(ctx context.Context) string {
-	if time.Now().Before(p.next) {
-		return "pending " + p.last
-	}
-	p.next = time.Now().Add(progressEvery)
-	snapshots, err := ownSnapshots(ctx, p.of.api, p.b)
-	if err != nil || len(snapshots) == 0 {
-		return "pending " + p.last
-	}
-	parts := make([]string, len(snapshots))
-	for i, s := range snapshots {
-		parts[i] = fmt.Sprintf("%s %s", aws.ToString(s.SnapshotId), aws.ToString(s.Progress))
-	}
-	if seen := strings.Join(parts, ", "); seen != p.last {
-		p.last = seen
-		p.b.ui.Say(fmt.Sprintf("Snapshot in %s: %s", p.of.target.region, seen))
-	}
-	return "pending " + p.last
-}
-
 func ownSnapshots(ctx context.Context, api *ec2Calls, b *build) ([]types.Snapshot, error) {
 	found, err := api.DescribeSnapshots(ctx, &ec2.DescribeSnapshotsInput{
 		OwnerIds: []string{"self"},
@@ -143,6 +112,24 @@ func ownSnapshots(ctx context.Context, api *ec2Calls, b *build) ([]types.Snapsho
 	return found.Snapshots, nil
 }
 
+// cameLate looks whether the image that was given up is available after all: then it stays.
+// Where that can't be seen it stays, too, and is told.
+func (p *pending) cameLate(ctx context.Context, b *build) (bool, error) {
+	found, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{p.id}})
+	switch {
+	case strings.HasPrefix(awsclient.Code(err), "InvalidAMIID"):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%s stays, because it can't be seen whether it is available: %w; to remove it, run: %s",
+			p.what(), awsclient.Err(err), b.made.remedy(p.what()))
+	case len(found.Images) == 0 || found.Images[0].State != types.ImageStateAvailable:
+		return false, nil
+	}
+	p.image, p.available = found.Images[0], true
+	b.made.strike(p.what())
+	return true, nil
+}
+
 // discard removes the image that did not become available, and its snapshots.
 func (p *pending) discard(ctx context.Context, b *build) error {
 	if p.asked == 0 || p.available {
@@ -152,12 +139,15 @@ func (p *pending) discard(ctx context.Context, b *build) error {
 		id, err := findOwn(ctx, p.api, b, p.target.name)
 		if err != nil {
 			return fmt.Errorf("look in %s for an image that may have been made: %w; find it by the tag %s=%s",
-				p.target.region, awsclient.Err(err), tagBuild, b.id)
+				p.target.where(), awsclient.Err(err), tagBuild, b.id)
 		}
 		if id == "" {
 			return nil
 		}
 		p.known(b, id)
+	}
+	if late, err := p.cameLate(ctx, b); late || err != nil {
+		return err
 	}
 	b.ui.Say("Removing " + p.what() + ", which did not become available...")
 	err := removeImage(ctx, p.api, p.id, func() ([]string, error) {

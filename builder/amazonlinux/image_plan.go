@@ -12,9 +12,10 @@ import (
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
-// A target is a region that gets the image.
+// A target is a region that gets the image, of the build's own account or of another.
 type target struct {
 	region   string
+	account  *account      // nil for the build's own
 	name     string        // what the image is made under: ami_name, or a temporary name
 	replaced []types.Image // those that have ami_name now and give it to the new one
 	encrypt  bool          // of a copy: encrypt it whatever the image is
@@ -25,7 +26,8 @@ type target struct {
 type images struct {
 	build     target
 	copies    []target
-	keepBuild bool // the image of the build region stays
+	accounts  []*account // whose copies are among them, in the order of ami_copy
+	keepBuild bool       // the image of the build region stays
 }
 
 // all are the targets where an image stays.
@@ -45,6 +47,9 @@ func (p *plan) planImages(ctx context.Context, b *build) error {
 		return nil
 	}
 	if err := p.planCopies(ctx, b); err != nil {
+		return err
+	}
+	if err := p.planAccounts(ctx, b); err != nil {
 		return err
 	}
 	looks := make([]func() error, 0, len(p.images.copies)+1)
@@ -82,22 +87,22 @@ func (p *plan) planCopies(ctx context.Context, b *build) error {
 	if len(p.images.copies) == 0 || c.SkipRegionValidation {
 		return nil
 	}
-	return checkRegions(ctx, b)
+	return checkRegions(ctx, &b.aws.ec2, "ami_regions", c.AMIRegions)
 }
 
 // checkRegions makes sure that the account can use the regions.
-func checkRegions(ctx context.Context, b *build) error {
-	found, err := b.aws.ec2.DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
+func checkRegions(ctx context.Context, api *ec2Calls, option string, names []string) error {
+	found, err := api.DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
 	if awsclient.Denied(err) {
-		return fmt.Errorf("ami_regions: %w, or set skip_region_validation = true", awsclient.Err(err))
+		return fmt.Errorf("%s: %w, or set skip_region_validation = true", option, awsclient.Err(err))
 	}
 	if err != nil {
 		return err
 	}
-	for _, name := range b.config.AMIRegions {
+	for _, name := range names {
 		usable := slices.ContainsFunc(found.Regions, func(r types.Region) bool { return aws.ToString(r.RegionName) == name })
 		if !usable {
-			return fmt.Errorf("ami_regions: the account has no region %q; check the name, or enable the region for the account", name)
+			return fmt.Errorf("%s: the account has no region %q; check the name, or enable the region for the account", option, name)
 		}
 	}
 	return nil
@@ -105,7 +110,7 @@ func checkRegions(ctx context.Context, b *build) error {
 
 // claimName makes sure that the image can have its name: nobody has it, or may keep it.
 func (t *target) claimName(ctx context.Context, b *build) error {
-	found, err := b.aws.in(t.region).DescribeImages(ctx, &ec2.DescribeImagesInput{
+	found, err := b.api(*t).DescribeImages(ctx, &ec2.DescribeImagesInput{
 		Owners:  []string{"self"},
 		Filters: []types.Filter{filter("name", t.name)},
 	})
@@ -116,16 +121,16 @@ func (t *target) claimName(ctx context.Context, b *build) error {
 	if !b.config.ForceDeregister {
 		return fmt.Errorf("ami_name: %q is taken by %s in %s; choose another name, such as %q, set force_deregister = true, or run: "+
 			"aws ec2 deregister-image --region %s --image-id %s",
-			t.name, id, t.region, t.name+"-{{timestamp}}", t.region, id)
+			t.name, id, t.where(), t.name+"-{{timestamp}}", t.region, id)
 	}
 	for _, image := range found.Images {
 		if protection := aws.ToString(image.DeregistrationProtection); protection != "" && protection != disabled {
 			return fmt.Errorf("force_deregister: %s in %s is protected from that (%s); run: "+
 				"aws ec2 disable-image-deregistration-protection --region %s --image-id %s",
-				id, t.region, protection, t.region, id)
+				id, t.where(), protection, t.region, id)
 		}
 	}
-	b.ui.Say(fmt.Sprintf("%s in %s has the name %q; it is replaced once the new image is available everywhere", id, t.region, t.name))
+	b.ui.Say(fmt.Sprintf("%s in %s has the name %q; it is replaced once the new image is available everywhere", id, t.where(), t.name))
 	t.replaced, t.name = found.Images, temporaryName(b)
 	return nil
 }
@@ -147,7 +152,7 @@ func (p *plan) tryCopies(ctx context.Context, b *build) error {
 		tries = append(tries, func() error {
 			in := copyInput(b, p, t, aws.ToString(p.source.image.ImageId), "")
 			in.DryRun = aws.Bool(true)
-			_, err := b.aws.in(t.region).CopyImage(ctx, in)
+			_, err := b.api(t).CopyImage(ctx, in)
 			return onlyDenied(err)
 		})
 	}

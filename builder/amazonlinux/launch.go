@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/hashicorp/packer-plugin-sdk/multistep"
 
-	"github.com/taccoform/packer-plugin-ssm/communicator"
 	"github.com/taccoform/packer-plugin-ssm/internal/awsclient"
 )
 
@@ -26,6 +25,7 @@ type instance struct {
 	zone      string
 	spot      bool              // it can't be stopped, and its own shutdown terminates it
 	volumes   map[string]string // by device
+	asked     time.Time         // when EC2 took the launch
 }
 
 const (
@@ -44,6 +44,7 @@ type stepInstance struct {
 	launched   int      // tries, each with a token of its own
 	tokens     []string // of launches without an id so far, set before they are asked for
 	unanswered bool     // the last of them ended without any answer of EC2's
+	asked      time.Time
 	fleets     []string // of spot instances, to be removed
 }
 
@@ -64,30 +65,27 @@ func (s *stepInstance) Cleanup(bag multistep.StateBag) {
 
 // launch adopts the instance of an earlier try, if that still lives.
 func (s *stepInstance) launch(ctx context.Context, b *build) error {
-	if s.id == "" {
-		if err := s.runInstance(ctx, b); err != nil {
-			return err
-		}
+	launched := s.runInstance
+	if s.id != "" {
+		launched = s.awaitRunning
 	}
-	err := s.awaitRunning(ctx, b)
-	var died *deathError
-	if errors.As(err, &died) {
-		// Another try is to launch another one.
-		b.made.strike(s.what())
-		s.id = ""
-	}
-	if err != nil || b.config.SkipCreateAMI {
+	if err := launched(ctx, b); err != nil || b.config.SkipCreateAMI {
 		return err
 	}
 	return tryImage(ctx, b)
 }
 
-// tryImage asks now whether the caller may make the image: to learn that after
-// the provisioners have run would cost all their work.
+// tryImage asks now whether the caller may make the image, and clean up after it: to
+// learn that after the provisioners have run would cost all their work.
 func tryImage(ctx context.Context, b *build) error {
+	ids := []string{b.instance.id}
 	return all(
 		func() error {
-			_, err := b.aws.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{b.instance.id}, DryRun: aws.Bool(true)})
+			_, err := b.aws.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: ids, DryRun: aws.Bool(true)})
+			return onlyDenied(err)
+		},
+		func() error {
+			_, err := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: ids, DryRun: aws.Bool(true)})
 			return onlyDenied(err)
 		},
 		func() error {
@@ -109,7 +107,7 @@ func onlyDenied(err error) error {
 
 func (s *stepInstance) what() string { return "instance " + s.id }
 
-// runInstance tries the places of the plan until one has an instance: spot,
+// runInstance tries the places of the plan until one has an instance that runs: spot,
 // all at once, then on-demand, one after the other.
 func (s *stepInstance) runInstance(ctx context.Context, b *build) error {
 	var tried []string
@@ -117,23 +115,32 @@ func (s *stepInstance) runInstance(ctx context.Context, b *build) error {
 		b.ui.Say("Launching " + what + "...")
 		tried = append(tried, what)
 		err := s.ask(ctx, b, ask)
-		if awsclient.OutOfCapacity(err) {
-			b.ui.Say(fmt.Sprintf("%s: %s: %s", what, awsclient.Code(err), awsclient.Message(err)))
+		if err == nil {
+			err = s.awaitRunning(ctx, b)
+		}
+		if full(err) {
+			b.ui.Say(what + ": " + awsclient.Err(err).Error())
 		}
 		return err
 	}
 	var err error
 	if len(b.plan.spot) > 0 {
-		if err = attempt("a spot instance", s.askSpot); !awsclient.OutOfCapacity(err) {
+		if err = attempt("a spot instance", s.askSpot); !full(err) {
 			return err
 		}
 	}
 	for _, at := range b.plan.places {
-		if err = attempt(at.String(), s.askOnDemand(at)); !awsclient.OutOfCapacity(err) {
+		if err = attempt(at.String(), s.askOnDemand(at)); !full(err) {
 			return err
 		}
 	}
 	return fmt.Errorf("%w; AWS has none of: %s; give more instance_types, or subnets of other zones", awsclient.Err(err), strings.Join(tried, ", "))
+}
+
+// full tells that AWS has no room for a launch, whether it says so at once or later.
+func full(err error) bool {
+	var died *deathError
+	return awsclient.OutOfCapacity(err) || errors.As(err, &died) && died.outOfCapacity()
 }
 
 // newToken is the token of one launch, by which EC2 knows it when it is asked again.
@@ -161,7 +168,7 @@ func (s *stepInstance) ask(ctx context.Context, b *build, launch func(context.Co
 		}
 		return err
 	}
-	s.id, s.tokens = id, nil
+	s.id, s.tokens, s.asked = id, nil, time.Now()
 	b.made.enter(s.what(), "aws ec2 terminate-instances --region %s --instance-ids %s", b.plan.region, s.id)
 	b.ui.Say("Instance: " + s.id)
 	return nil
@@ -208,10 +215,14 @@ func profileUnseen(err error) bool {
 		strings.Contains(strings.ToLower(awsclient.Message(err)), "iaminstanceprofile")
 }
 
-// awaitRunning waits until the instance runs and keeps its addresses.
+// usuallyRunning is when an instance runs on AWS at the latest, mostly. What comes next is
+// its agent, which is up some ten seconds later: nobody waits for a look that is late here.
+const usuallyRunning = 15 * time.Second
+
+// awaitRunning waits until the instance runs and keeps its addresses. After one that died another try launches another.
 func (s *stepInstance) awaitRunning(ctx context.Context, b *build) error {
 	unseenUntil := time.Now().Add(visibleLimit)
-	return await(ctx, s.what()+" running", b.config.waitLimit(runningLimit), func(ctx context.Context) (bool, string, error) {
+	err := awaitAt(ctx, s.what()+" running", b.config.waitLimit(runningLimit), due(usuallyRunning), func(ctx context.Context) (bool, string, error) {
 		seen, err := describeInstance(ctx, b, s.id)
 		if awsclient.Code(err) == instanceNotFound && time.Now().Before(unseenUntil) {
 			return false, "not visible yet", nil
@@ -222,6 +233,7 @@ func (s *stepInstance) awaitRunning(ctx context.Context, b *build) error {
 		switch seen.State.Name {
 		case types.InstanceStateNameRunning:
 			b.instance = known(seen)
+			b.instance.asked = s.asked
 			return true, "", nil
 		case types.InstanceStateNamePending:
 			return false, "pending", nil
@@ -229,6 +241,15 @@ func (s *stepInstance) awaitRunning(ctx context.Context, b *build) error {
 			return false, "", death(seen)
 		}
 	})
+	var died *deathError
+	if errors.As(err, &died) {
+		for _, device := range kept(b.plan.volumes) {
+			b.enterVolume(s.id, device)
+		}
+		b.made.strike(s.what())
+		s.id = ""
+	}
+	return err
 }
 
 // known is what the build needs to know of its instance.
@@ -248,29 +269,6 @@ func known(seen *types.Instance) *instance {
 		i.zone = aws.ToString(seen.Placement.AvailabilityZone)
 	}
 	return i
-}
-
-// A deathError is an instance that ended while the build needed it.
-type deathError struct {
-	id, state, reason string
-}
-
-func (e *deathError) Error() string {
-	if e.reason == "" {
-		return fmt.Sprintf("instance %s is %s, and EC2 gives no reason; did something in the guest shut it down, or somebody terminate it?", e.id, e.state)
-	}
-	return fmt.Sprintf("instance %s is %s: %s", e.id, e.state, e.reason)
-}
-
-// Unwrap says that waiting for the instance is pointless.
-func (e *deathError) Unwrap() error { return communicator.ErrPermanent }
-
-func death(seen *types.Instance) error {
-	e := &deathError{id: aws.ToString(seen.InstanceId), state: string(seen.State.Name)}
-	if r := seen.StateReason; r != nil {
-		e.reason = strings.TrimSpace(aws.ToString(r.Code) + " " + aws.ToString(r.Message))
-	}
-	return e
 }
 
 // describeInstance returns the instance, or an error with instanceNotFound.
@@ -297,6 +295,7 @@ func (s *stepInstance) terminate(ctx context.Context, b *build) error {
 	for _, id := range ids {
 		what := "instance " + id
 		err = errors.Join(err, takeVolumes(ctx, b, id))
+		b.letGo(ctx, id)
 		_, terminateErr := b.aws.ec2.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{id}})
 		if terminateErr != nil && awsclient.Code(terminateErr) != instanceNotFound {
 			err = errors.Join(err, fmt.Errorf("%s: %w; run: %s", what, awsclient.Err(terminateErr), b.made.remedy(what)))
@@ -321,12 +320,14 @@ func takeVolumes(ctx context.Context, b *build, id string) error {
 		})
 	}
 	_, err := b.aws.ec2.ModifyInstanceAttribute(ctx, in)
-	switch code := awsclient.Code(err); {
-	case err == nil, code == instanceNotFound, code == "IncorrectInstanceState":
+	if err == nil {
 		return nil
 	}
 	for _, name := range devices {
 		b.enterVolume(id, name)
+	}
+	if code := awsclient.Code(err); code == instanceNotFound || code == "IncorrectInstanceState" {
+		return nil // it has ended by itself, and its volumes have outlived it
 	}
 	return fmt.Errorf("volumes of %s at %s: %w", id, strings.Join(devices, ", "), awsclient.Err(err))
 }

@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -52,18 +53,13 @@ func (s *stepEgressGroup) create(ctx context.Context, b *build) error {
 func (s *stepEgressGroup) what() string { return "security group " + s.name }
 
 func (s *stepEgressGroup) createGroup(ctx context.Context, b *build) error {
-	s.name = "packer-" + b.id
+	s.name = groupName(b)
 	b.ui.Say(fmt.Sprintf("Making security group %s: out to port 443, nothing in", s.name))
 	b.made.enter(s.what(), "aws ec2 delete-security-group --region %s --group-id $(aws ec2 describe-security-groups --region %s --filters Name=group-name,Values=%s --query SecurityGroups[0].GroupId --output text)",
 		b.plan.region, b.plan.region, s.name)
 	ctx, cancel := creating(ctx)
 	defer cancel()
-	made, err := b.aws.ec2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
-		GroupName:         aws.String(s.name),
-		Description:       aws.String("Packer build " + b.id + ": HTTPS out for the SSM agent, nothing in"),
-		VpcId:             aws.String(b.plan.network.vpc),
-		TagSpecifications: []types.TagSpecification{tagged(types.ResourceTypeSecurityGroup, b.plan.texts.run)},
-	})
+	made, err := b.aws.ec2.CreateSecurityGroup(ctx, groupInput(b, b.plan, s.name))
 	if awsclient.Code(err) == "InvalidGroup.Duplicate" {
 		// The name is ours alone: an answer was lost on the way and the SDK asked again.
 		return s.find(ctx, b)
@@ -73,6 +69,40 @@ func (s *stepEgressGroup) createGroup(ctx context.Context, b *build) error {
 	}
 	s.id = aws.ToString(made.GroupId)
 	return nil
+}
+
+func groupName(b *build) string { return "packer-" + b.id }
+
+func groupInput(b *build, p *plan, name string) *ec2.CreateSecurityGroupInput {
+	return &ec2.CreateSecurityGroupInput{
+		GroupName:         aws.String(name),
+		Description:       aws.String("Packer build " + b.id + ": HTTPS out for the SSM agent, nothing in"),
+		VpcId:             aws.String(p.network.vpc),
+		TagSpecifications: []types.TagSpecification{tagged(types.ResourceTypeSecurityGroup, p.texts.run)},
+	}
+}
+
+// tryGroup asks whether the caller may make the temporary group, where there is to be one.
+func tryGroup(ctx context.Context, b *build, p *plan) error {
+	if !p.network.temporaryGroup {
+		return nil
+	}
+	in := groupInput(b, p, groupName(b))
+	in.DryRun = aws.Bool(true)
+	_, err := b.aws.ec2.CreateSecurityGroup(ctx, in)
+	return onlyDenied(err)
+}
+
+// letGo takes the temporary group from an instance, which otherwise holds on to it until
+// it is gone. Where that is not allowed, or the instance has ended, the group's removal waits for that.
+func (b *build) letGo(ctx context.Context, instance string) {
+	if !b.plan.network.temporaryGroup {
+		return
+	}
+	_, err := b.aws.ec2.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: aws.String(instance), Groups: b.plan.network.groups})
+	if err != nil {
+		slog.Info("the temporary security group goes with its instance", "instance", instance, "error", err)
+	}
 }
 
 // find looks for the group by its name, which no other build has.

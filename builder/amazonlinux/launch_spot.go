@@ -46,12 +46,7 @@ func (s *stepTemplate) create(ctx context.Context, b *build) error {
 	b.made.enter(s.what(), "aws ec2 delete-launch-template --region %s --launch-template-name %s", p.region, s.name)
 	ctx, cancel := creating(ctx)
 	defer cancel()
-	_, err := b.aws.ec2.CreateLaunchTemplate(ctx, &ec2.CreateLaunchTemplateInput{
-		LaunchTemplateName: aws.String(s.name),
-		ClientToken:        aws.String(s.name),
-		LaunchTemplateData: templateData(runInput(b, p, p.spot[0], b.profile, b.groups), p.spot, p.texts.spot),
-		TagSpecifications:  []types.TagSpecification{tagged(types.ResourceTypeLaunchTemplate, p.texts.fleet)},
-	})
+	_, err := b.aws.ec2.CreateLaunchTemplate(ctx, templateInput(b, p, b.profile, b.groups))
 	return unlessCode(err, templateExists) // the name is ours alone: an earlier try's, or an answer was lost
 }
 
@@ -69,9 +64,42 @@ func (s *stepTemplate) remove(ctx context.Context, b *build) error {
 
 func templateName(b *build) string { return "packer-" + b.id }
 
+// templateInput is the launch template as EC2 takes it; the plan's dry run sends the same.
+func templateInput(b *build, p *plan, profile string, groups []string) *ec2.CreateLaunchTemplateInput {
+	name := templateName(b)
+	return &ec2.CreateLaunchTemplateInput{
+		LaunchTemplateName: aws.String(name),
+		ClientToken:        aws.String(name),
+		LaunchTemplateData: templateData(runInput(b, p, p.spot[0], profile, groups), p.spot, p.texts.spot),
+		TagSpecifications:  []types.TagSpecification{tagged(types.ResourceTypeLaunchTemplate, p.texts.fleet)},
+	}
+}
+
+// trySpot asks whether the caller may do what only a spot instance needs. The template of
+// the fleet is not there yet, so nothing but a missing permission counts.
+func trySpot(ctx context.Context, b *build, p *plan) error {
+	if len(p.spot) == 0 {
+		return nil
+	}
+	return all(
+		func() error {
+			in := templateInput(b, p, p.profile.existing(), p.network.groups)
+			in.DryRun = aws.Bool(true)
+			_, err := b.aws.ec2.CreateLaunchTemplate(ctx, in)
+			return onlyDenied(err)
+		},
+		func() error {
+			in := fleetInput(b, p, "")
+			in.DryRun = aws.Bool(true)
+			_, err := b.aws.ec2.CreateFleet(ctx, in)
+			return onlyDenied(err)
+		},
+	)
+}
+
 // fleetInput asks for one spot instance, of whichever type and in whichever subnet AWS has it.
-func fleetInput(b *build, token string) *ec2.CreateFleetInput {
-	c, p := b.config, b.plan
+func fleetInput(b *build, p *plan, token string) *ec2.CreateFleetInput {
+	c := b.config
 	config := types.FleetLaunchTemplateConfigRequest{
 		LaunchTemplateSpecification: &types.FleetLaunchTemplateSpecificationRequest{
 			LaunchTemplateName: aws.String(templateName(b)), Version: aws.String("$Latest"),
@@ -87,9 +115,8 @@ func fleetInput(b *build, token string) *ec2.CreateFleetInput {
 		}
 		config.Overrides = append(config.Overrides, override)
 	}
-	return &ec2.CreateFleetInput{
+	in := &ec2.CreateFleetInput{
 		Type:                  types.FleetTypeInstant,
-		ClientToken:           aws.String(token),
 		LaunchTemplateConfigs: []types.FleetLaunchTemplateConfigRequest{config},
 		SpotOptions:           &types.SpotOptionsRequest{AllocationStrategy: types.SpotAllocationStrategy(c.SpotAllocationStrategy)},
 		TargetCapacitySpecification: &types.TargetCapacitySpecificationRequest{
@@ -97,12 +124,16 @@ func fleetInput(b *build, token string) *ec2.CreateFleetInput {
 		},
 		TagSpecifications: []types.TagSpecification{tagged(types.ResourceTypeFleet, p.texts.fleet)},
 	}
+	if token != "" {
+		in.ClientToken = aws.String(token)
+	}
+	return in
 }
 
 // askSpot asks for a spot instance. A fleet that launched nothing is an answer,
 // too: the error is then the one that it gives.
 func (s *stepInstance) askSpot(ctx context.Context, b *build) (id string, err error) {
-	made, err := b.aws.ec2.CreateFleet(ctx, fleetInput(b, s.newToken(b)))
+	made, err := b.aws.ec2.CreateFleet(ctx, fleetInput(b, b.plan, s.newToken(b)))
 	if err != nil {
 		return "", err
 	}

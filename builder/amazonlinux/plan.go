@@ -87,6 +87,9 @@ func (p *plan) decide(ctx context.Context, b *build) error {
 	if p.texts, err = render(b, p); err != nil {
 		return err
 	}
+	for i, a := range p.images.accounts {
+		a.tags = p.texts.accounts[i]
+	}
 	if err := p.encrypt(ctx, b); err != nil {
 		return err
 	}
@@ -96,7 +99,11 @@ func (p *plan) decide(ctx context.Context, b *build) error {
 	); err != nil {
 		return err
 	}
-	return tryLaunch(ctx, b, p)
+	return all(
+		func() error { return tryLaunch(ctx, b, p) },
+		func() error { return trySpot(ctx, b, p) },
+		func() error { return tryGroup(ctx, b, p) },
+	)
 }
 
 // identify asks who the caller is, unless the template says that nobody knows:

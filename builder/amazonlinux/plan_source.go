@@ -266,8 +266,9 @@ func (s *source) check(c *Config, archs []string) error {
 	} else if !slices.Contains(archs, s.architecture) {
 		refuse("it is for %s, and instance_type %s is %s; change one of them", s.architecture, strings.Join(s.types(), ", "), strings.Join(archs, " or "))
 	}
-	if strings.Contains(name, "-minimal-") && c.userData == "" && c.Comm.Type != communicatorNone {
-		refuse("minimal images lack the SSM agent; choose a full one, or install the agent by user_data")
+	if strings.Contains(name, "-minimal-") && !c.bringsAgent && !c.SkipAgentCheck && c.Comm.Type != communicatorNone {
+		refuse("minimal images lack the SSM agent%s; choose a full one, install amazon-ssm-agent by user_data, "+
+			"or set skip_agent_check = true if something else brings it", c.userDataSays())
 	}
 	return errors.Join(errs...)
 }

@@ -218,6 +218,12 @@ func TestSourceCheck(t *testing.T) {
 		"minimal":        {func(i *types.Image, _ *Config) { i.Name = aws.String("al2023-ami-minimal-2023.1-x86_64") }, "lack the SSM agent"},
 		"minimal with user data": {func(i *types.Image, c *Config) {
 			i.Name, c.userData = aws.String("al2023-ami-minimal-2023.1-x86_64"), "IyEK"
+		}, "the user data does not speak of amazon-ssm-agent; choose a full one"},
+		"minimal with agent": {func(i *types.Image, c *Config) {
+			i.Name, c.bringsAgent = aws.String("al2023-ami-minimal-2023.1-x86_64"), true
+		}, ""},
+		"minimal, known": {func(i *types.Image, c *Config) {
+			i.Name, c.SkipAgentCheck = aws.String("al2023-ami-minimal-2023.1-x86_64"), true
 		}, ""},
 	} {
 		image, c := testImage(), &Config{}

@@ -58,6 +58,7 @@ type texts struct {
 	volumes     map[string]string
 	spot        map[string]string
 	fleet       map[string]string
+	accounts    []map[string]string // the tags of each ami_copy
 }
 
 func render(b *build, p *plan) (texts, error) {
@@ -89,6 +90,9 @@ func render(b *build, p *plan) (texts, error) {
 		volumes:   merge(temporary, tags("run_volume_tags", c.RunVolumeTags)),
 		spot:      merge(temporary, tags("spot_tags", c.SpotTags)),
 		fleet:     merge(temporary, tags("fleet_tags", c.FleetTags)),
+	}
+	for i, block := range c.AMICopies {
+		t.accounts = append(t.accounts, tags(fmt.Sprintf("ami_copy[%d].tags", i), block.Tags))
 	}
 	var err error
 	if t.description, err = interpolate.Render(c.AMIDescription, &in); err != nil {

@@ -9,26 +9,46 @@ import (
 )
 
 const (
-	// firstPoll and a quarter of the time waited so far, up to steadyPoll, is how
-	// long a wait sleeps between two looks: what is there soon is seen soon, and a
-	// wait looks every two seconds, after longWait every three. The SDK's own waiters go up to two
-	// minutes, and a build pays for what they overshoot.
+	// firstPoll and half of the time waited so far, up to steadyPoll, is how long a wait
+	// sleeps between two looks: what is there soon is seen soon. The SDK's own waiters go
+	// up to two minutes, and a build pays for what they overshoot.
 	firstPoll  = 250 * time.Millisecond
-	steadyPoll = 2 * time.Second
-	slowPoll   = 3 * time.Second
-	longWait   = 30 * time.Second
+	closePoll  = time.Second     // while the end is near
+	steadyPoll = 2 * time.Second // where nothing tells how near it is
+	slowPoll   = 3 * time.Second // long before the end, or long after it was due
+	longWait   = time.Minute
 
 	// creatingGrace is how long a request that makes something is waited for once
 	// the build is cancelled: knowing what it made is worth more than the seconds.
 	creatingGrace = 20 * time.Second
 )
 
+// A pace is how long a wait that has gone on for so long sleeps before its next look.
+type pace func(waited time.Duration) time.Duration
+
+// pollInterval is the pace where nothing tells how near the end is.
 func pollInterval(waited time.Duration) time.Duration {
 	if waited >= longWait {
 		return slowPoll
 	}
-	return min(max(waited/4, firstPoll), steadyPoll)
+	return min(rising(waited), steadyPoll)
 }
+
+// due is the pace for what takes so long at least on AWS: seldom before, every
+// second from then on. A simulated AWS may be faster, so it begins with quick looks, too.
+func due(after time.Duration) pace {
+	return func(waited time.Duration) time.Duration {
+		switch {
+		case waited < after:
+			return min(rising(waited), slowPoll, max(after-waited, firstPoll))
+		case waited < after+longWait:
+			return min(rising(waited), closePoll)
+		}
+		return pollInterval(waited)
+	}
+}
+
+func rising(waited time.Duration) time.Duration { return max(waited/2, firstPoll) }
 
 // A look is one look at what is awaited: done, or what was seen.
 type look func(ctx context.Context) (done bool, seen string, err error)
@@ -48,23 +68,27 @@ func (e *waitError) Error() string {
 	return fmt.Sprintf("%s: not within %s; the last thing seen was: %s", e.what, seconds(e.limit), seen)
 }
 
-// await looks until the look is done, fails, or has gone on for limit.
+// await looks at the usual pace until the look is done, fails, or has gone on for limit.
 func await(ctx context.Context, what string, limit time.Duration, at look) error {
+	return awaitAt(ctx, what, limit, pollInterval, at)
+}
+
+// awaitAt is await at a pace of its own.
+func awaitAt(ctx context.Context, what string, limit time.Duration, pace pace, at look) error {
 	started := time.Now()
-	var last string
 	for {
+		asked := time.Now()
 		done, seen, err := at(ctx)
 		if done || err != nil {
 			return err
 		}
-		// What was not there at this look is AWS's time; what the next look comes too late, the plugin's.
-		phasesOf(ctx).aws(started, time.Now())
-		last = seen
+		// What was not there when this look began is AWS's time; what the next look comes too late, the plugin's.
+		phasesOf(ctx).aws(started, asked)
 		waited := time.Since(started)
 		if waited >= limit {
-			return &waitError{what, limit, last}
+			return &waitError{what, limit, seen}
 		}
-		if err := sleep(ctx, min(pollInterval(waited), limit-waited)); err != nil {
+		if err := sleep(ctx, min(pace(waited), limit-waited)); err != nil {
 			return err
 		}
 	}

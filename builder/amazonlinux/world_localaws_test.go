@@ -4,15 +4,20 @@ package amazonlinux_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/taccoform/packer-plugin-ssm/builder/amazonlinux"
@@ -32,7 +37,20 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	_ = os.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	_ = os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0") // of the machines' helpers, which would sleep a second each
+	sideBySide()
 	os.Exit(m.Run())
+}
+
+// sideBySide lets more tests run at the same time than there are processors, unless the
+// command line says how many: most of a build's time is waiting for AWS.
+func sideBySide() {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(12*runtime.GOMAXPROCS(0)))
+	}
 }
 
 // A world is an AWS of the test's own. Builds find it by a profile in a file
@@ -41,12 +59,23 @@ type world struct {
 	*testing.T
 	aws         *localaws.Server
 	credentials string
+	attempts    time.Duration // limit of one try of one call of a build's; 0 is the client's own
+
+	mu      sync.Mutex
+	clients map[string]*ec2.Client // guarded by mu: by account and region
 }
 
 const region = "us-east-1"
 
+// machines are worlds with machines, which take the processor: not too many at a time.
+var machines = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
+
 func newWorld(t *testing.T, o localaws.Options) *world {
 	t.Helper()
+	if !o.NoMachines {
+		machines <- struct{}{}
+		t.Cleanup(func() { <-machines })
+	}
 	server, err := localaws.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +91,7 @@ func newWorld(t *testing.T, o localaws.Options) *world {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &world{T: t, aws: server, credentials: file}
+	return &world{T: t, aws: server, credentials: file, clients: map[string]*ec2.Client{}}
 }
 
 // A block is a source block.
@@ -91,6 +120,7 @@ type result struct {
 func (w *world) build(ctx context.Context, raw block, provision hook) result {
 	w.Helper()
 	b := new(amazonlinux.Builder)
+	b.LimitAttempts(w.attempts)
 	if _, _, err := b.Prepare(raw); err != nil {
 		w.Fatal(err)
 	}
@@ -99,22 +129,28 @@ func (w *world) build(ctx context.Context, raw block, provision hook) result {
 	return result{artifact, err, ui}
 }
 
-// leftovers waits until what goes away by itself is gone, and returns what is
-// left beside the image of an artifact.
-func (w *world) leftovers(kept packersdk.Artifact) []string {
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		left := slices.DeleteFunc(w.aws.Leftovers(), func(line string) bool {
-			return keeps(kept, line)
-		})
-		if len(left) == 0 || time.Now().After(deadline) {
-			return left
-		}
+// until looks until something has come about, or for so long that it won't.
+func (w *world) until(comeAbout func() bool) {
+	for deadline := time.Now().Add(20 * time.Second); !comeAbout() && time.Now().Before(deadline); {
 		select {
 		case <-w.Context().Done():
-			return left
+			return
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// leftovers waits until what goes away by itself is gone, and returns what is
+// left beside the image of an artifact.
+func (w *world) leftovers(kept packersdk.Artifact) []string {
+	var left []string
+	w.until(func() bool {
+		left = slices.DeleteFunc(w.aws.Leftovers(), func(line string) bool {
+			return keeps(kept, line)
+		})
+		return len(left) == 0
+	})
+	return left
 }
 
 // keeps tells whether a leftover's line is about an artifact's image, or a snapshot.
@@ -122,12 +158,11 @@ func keeps(kept packersdk.Artifact, line string) bool {
 	if kept == nil {
 		return false
 	}
-	part := func(image string) bool {
-		_, id, _ := strings.Cut(image, ":")
-		return strings.Contains(line, id)
-	}
-	return strings.Contains(line, "snap-") || slices.ContainsFunc(strings.Split(kept.Id(), ","), part)
+	id := imageID.FindString(line)
+	return strings.Contains(line, "snap-") || id != "" && strings.Contains(kept.String(), id)
 }
+
+var imageID = regexp.MustCompile(`\bami-[0-9a-f]+\b`)
 
 // nothingLeft fails the test if the build left anything but its artifact.
 func (w *world) nothingLeft(r result) {

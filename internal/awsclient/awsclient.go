@@ -6,6 +6,7 @@
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,9 +31,9 @@ const (
 	// DefaultMaxRetries is how often a request is tried when Options say nothing.
 	DefaultMaxRetries = 10
 
-	// attemptTimeout ends one try of one request, so that a server that went
+	// DefaultAttemptTimeout ends one try of one request, so that a server that went
 	// silent costs a retry and not the build.
-	attemptTimeout = 30 * time.Second
+	DefaultAttemptTimeout = 30 * time.Second
 
 	// credentialsTimeout ends the search for credentials. Off EC2 the last
 	// place that is asked, the instance metadata service, never answers.
@@ -54,7 +55,8 @@ type Options struct {
 	SharedCredentialsFile string
 	MaxRetries            int // tries of one request; 0 means DefaultMaxRetries
 	AssumeRole            *AssumeRole
-	UserAgent             string // "name/version", added to the SDK's own
+	UserAgent             string        // "name/version", added to the SDK's own
+	AttemptTimeout        time.Duration // ends one try of one request; 0 means DefaultAttemptTimeout
 
 	EndpointEC2 string // the URL that stands in for EC2's in Region; empty means the SDK's choice
 	DualStack   bool   // endpoints that have IPv6, too
@@ -114,7 +116,7 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 	}
 	list := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer { return retryer(tries) }),
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(attemptTimeout)),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(cmp.Or(o.AttemptTimeout, DefaultAttemptTimeout))),
 	}
 	if o.Region != "" {
 		list = append(list, config.WithRegion(o.Region))

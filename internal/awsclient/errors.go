@@ -44,13 +44,24 @@ func (e *Error) Unwrap() error { return e.cause }
 func (e *Error) remedy() string {
 	switch {
 	case slices.Contains(deniedCodes, e.Code):
-		return fmt.Sprintf("; the caller's IAM policy must allow %s:%s", e.Service, e.Operation)
+		return "; the caller's IAM policy must allow " + e.missing()
 	case slices.Contains(expiredCodes, e.Code):
 		return "; the credentials have expired: log in again, or use ones that renew themselves (profile, assume_role)"
 	case slices.Contains(invalidCodes, e.Code):
 		return "; check the access key, and that this machine's clock is right"
 	}
 	return ""
+}
+
+// missing is the permission that AWS names, which need not be that of the call: a call that
+// tags what it makes needs another one for that. Where AWS names none it is the call's.
+func (e *Error) missing() string {
+	if _, after, named := strings.Cut(e.Message, "is not authorized to perform: "); named {
+		if action, _, _ := strings.Cut(after, " "); strings.Contains(action, ":") {
+			return action
+		}
+	}
+	return e.Service + ":" + e.Operation
 }
 
 // The codes by which the services say the same three things.

@@ -36,7 +36,8 @@ type Delays struct {
 	ImagePending      time.Duration // CreateImage until available
 	SnapshotPending   time.Duration // CreateSnapshot until completed
 	CopyPending       time.Duration // CopyImage or CopySnapshot until available
-	EC2Consistency    time.Duration // a new resource until Describe calls know it
+	EC2Consistency    time.Duration // a new instance until Describe calls know it
+	ImageConsistency  time.Duration // a new image or snapshot until Describe calls know it; none in the profiles: amazon-ebs fails where there is one
 	VolumeDetach      time.Duration // detaching or deleting a volume
 
 	AgentOnline     time.Duration // machine up until the agent is online

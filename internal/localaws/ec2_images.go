@@ -57,7 +57,7 @@ func (c *call) findImage(id string) (*image, error) {
 		return nil, refuse("InvalidAMIID.Malformed", "Invalid id: \"%s\" (expecting \"ami-...\")", id)
 	}
 	img := c.images().images[id]
-	if img == nil || !img.visible(c.caller.account) || c.tooNew(img.created, img.owner) {
+	if img == nil || !img.visible(c.caller.account) || c.tooNew(img.created, img.owner, c.server.delays.ImageConsistency) {
 		return nil, refuse("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
 	}
 	return img, nil
@@ -76,8 +76,8 @@ func (c *call) ownImage(id string) (*image, error) {
 }
 
 // tooNew says whether a resource of the caller's is so new that a Describe call may not know it yet.
-func (c *call) tooNew(created time.Time, owner string) bool {
-	return owner == c.caller.account && c.now.Before(created.Add(c.server.delays.EC2Consistency))
+func (c *call) tooNew(created time.Time, owner string, lag time.Duration) bool {
+	return owner == c.caller.account && c.now.Before(created.Add(lag))
 }
 
 type describeImagesInput struct {
@@ -220,10 +220,15 @@ func (c *call) imagesAsked(in *describeImagesInput) ([]*image, error) {
 			return nil, refuse("InvalidUserID.Malformed", "Invalid user id: \"%s\"", owner)
 		}
 	}
+	for _, who := range in.Launchers {
+		if who != "self" && who != "all" && !accountPattern.MatchString(who) {
+			return nil, refuse("InvalidUserID.Malformed", "Invalid user id: \"%s\"", who)
+		}
+	}
 	account := c.caller.account
 	return slices.DeleteFunc(all, func(i *image) bool {
 		switch {
-		case !i.visible(account) || c.tooNew(i.created, i.owner):
+		case !i.visible(account) || c.tooNew(i.created, i.owner, c.server.delays.ImageConsistency):
 			return true
 		case len(in.Owners) > 0 && !slices.ContainsFunc(in.Owners, func(o string) bool { return i.ownedBy(o, account) }):
 			return true

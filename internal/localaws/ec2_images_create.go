@@ -211,7 +211,7 @@ func (s *Server) deregisterImage(c *call, in *deregisterInput) (*deregisterOutpu
 	p := c.place()
 	img, err := c.ownImage(in.ImageID)
 	if err != nil {
-		if refusedWith(err, "InvalidAMIID.NotFound") {
+		if refusedWith(err, "InvalidAMIID.NotFound") && c.images().deregistered[in.ImageID] {
 			return nil, refuse("InvalidAMIID.Unavailable", "The image id '[%s]' is no longer available", in.ImageID)
 		}
 		return nil, err
@@ -224,6 +224,7 @@ func (s *Server) deregisterImage(c *call, in *deregisterInput) (*deregisterOutpu
 	}
 	r := c.images()
 	delete(r.images, img.id)
+	r.deregistered[img.id] = true
 	delete(p.tags, img.id)
 	out := &deregisterOutput{Return: true}
 	if !isTrue(in.DeleteSnapshots) {

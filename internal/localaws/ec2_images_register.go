@@ -47,6 +47,7 @@ func (s *Server) registerImage(c *call, in *registerImageInput) (*imageIDOutput,
 		img.architecture = "i386" // as EC2 has it
 	}
 	c.images().images[img.id] = img
+	s.changed(img.region, img.id, img.state)
 	c.place().setTags(img.id, tags["image"])
 	return &imageIDOutput{img.id}, nil
 }

@@ -53,6 +53,7 @@ type instance struct {
 	capacity         string // capacity reservation preference
 	spotRequestID    string
 	options          launchOptions
+	association      profileAssociation
 	kmsState         string // why a volume's key can't be used
 
 	reason       string // "User initiated (2026-11-23 13:28:01 GMT)"
@@ -148,7 +149,7 @@ func (c *call) findInstance(id string) (*instance, error) {
 		return nil, refuse("InvalidInstanceID.Malformed", "Invalid id: \"%s\"", id)
 	}
 	i := c.place().instances[id]
-	if i == nil || c.tooNew(i.created, i.Account) {
+	if i == nil || c.tooNew(i.created, i.Account, c.server.delays.EC2Consistency) {
 		return nil, refuse("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
 	}
 	return i, nil

@@ -238,7 +238,7 @@ func (c *call) instancesAsked(ids []string, filters []filter) ([]*instance, erro
 		}
 		all = slices.Compact(found)
 	} else {
-		all = slices.DeleteFunc(slices.Collect(c.server.instances(p.account, p.region)), func(i *instance) bool { return c.tooNew(i.created, i.Account) })
+		all = slices.DeleteFunc(slices.Collect(c.server.instances(p.account, p.region)), func(i *instance) bool { return c.tooNew(i.created, i.Account, c.server.delays.EC2Consistency) })
 	}
 	return p.instanceFilters().keep(filters, func(i *instance) map[string]string { return p.tags[i.ID] }, all)
 }

@@ -61,7 +61,7 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 		tenancy: "default", metadata: l.metadata, capacity: "open", options: l.options,
 	}
 	if l.profile != nil {
-		i.ProfileARN, i.profileID = l.profile.arn, l.profile.id
+		i.profileSet(l.profile, now)
 	}
 	if d.Placement != nil && d.Placement.Tenancy != "" {
 		i.tenancy = d.Placement.Tenancy

@@ -48,6 +48,8 @@ type ec2Region struct {
 	catalogue []offer
 	images    map[string]*image
 	snapshots map[string]*snapshot
+
+	deregistered map[string]bool // image ids that there were
 }
 
 func (s *Server) ec2Place(account, region string) *ec2Place {
@@ -100,7 +102,7 @@ func (s *Server) ec2Region(region string) *ec2Region {
 	}
 	r := s.ec2.regions[region]
 	if r == nil {
-		r = &ec2Region{images: map[string]*image{}, snapshots: map[string]*snapshot{}}
+		r = &ec2Region{images: map[string]*image{}, snapshots: map[string]*snapshot{}, deregistered: map[string]bool{}}
 		s.ec2.regions[region] = r
 		r.stock(region, s.clock.Now())
 	}

@@ -6,6 +6,7 @@ import "time"
 type dedicatedHost struct {
 	id, kind, family string
 	zone             availabilityZone
+	allocated        time.Time
 }
 
 // A capacityReservation keeps room for instances of one type in one zone.
@@ -50,7 +51,7 @@ func (s *Server) allocateHosts(c *call, in *allocateHostsInput) (*allocateHostsO
 	return repeatable(c, in.ClientToken, func() (*allocateHostsOutput, error) {
 		var out allocateHostsOutput
 		for range valueOr(in.Quantity, 1) {
-			h := &dedicatedHost{id: newID("h"), kind: kind.name, family: kind.family(), zone: zone}
+			h := &dedicatedHost{id: newID("h"), kind: kind.name, family: kind.family(), zone: zone, allocated: c.now}
 			p.hosts[h.id] = h
 			p.setTags(h.id, tags["dedicated-host"])
 			out.IDs.Items = append(out.IDs.Items, h.id)

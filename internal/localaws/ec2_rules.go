@@ -2,7 +2,9 @@ package localaws
 
 import (
 	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -161,11 +163,18 @@ func (perm permission) rules(p *ec2Place, egress bool) ([]*groupRule, error) {
 		}
 		add(func(g *groupRule) { g.prefixList, g.description = r.ID, r.Description })
 	}
+	for _, g := range all {
+		if !ruleDescriptions.MatchString(g.description) {
+			return nil, refuse("InvalidParameterValue", "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*")
+		}
+	}
 	if len(all) == 0 {
 		return nil, missing("cidrIp, ipv6Ranges, prefixListIds or groups")
 	}
 	return all, nil
 }
+
+var ruleDescriptions = regexp.MustCompile(`^[a-zA-Z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}$`)
 
 // prefixLists are those of AWS's own, for S3 and DynamoDB.
 var prefixLists = map[string][]string{
@@ -196,6 +205,9 @@ func (perm permission) ports() (protocol string, from, to int64, err error) {
 		return protocol, valueOr(perm.From, -1), valueOr(perm.To, -1), nil
 	case "tcp", "udp":
 	default:
+		if n, err := strconv.ParseUint(protocol, 10, 8); err == nil {
+			return strconv.FormatUint(n, 10), -1, -1, nil // other protocols have no ports
+		}
 		return "", 0, 0, refuse("InvalidParameterValue", "Invalid value '%s' for IP protocol. Unknown protocol.", perm.Protocol)
 	}
 	from, to = valueOr(perm.From, -1), valueOr(perm.To, -1)
@@ -257,7 +269,10 @@ func (g *securityGroup) fits(rules []*groupRule, egress bool) error {
 	if have+len(rules) > maxRules {
 		return refuse("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
 	}
-	for _, r := range rules {
+	for n, r := range rules {
+		if slices.ContainsFunc(rules[:n], r.same) {
+			return refuse("InvalidParameterValue", "The same permission must not appear multiple times")
+		}
 		if slices.ContainsFunc(g.rules, r.same) {
 			peer := r.cidr + r.cidr6 + r.group + r.prefixList
 			return refuse("InvalidPermission.Duplicate", "the specified rule \"peer: %s, %s, ALLOW\" already exists", peer, r.wording())

@@ -353,7 +353,7 @@ func (s *Server) describeSnapshots(c *call, in *describeSnapshotsInput) (*descri
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(snap *snapshot) bool {
-		if !snap.usable(p.account) || c.tooNew(snap.started, snap.owner) {
+		if !snap.usable(p.account) || c.tooNew(snap.started, snap.owner, c.server.delays.ImageConsistency) {
 			return true
 		}
 		owned := func(o string) bool {

@@ -1,11 +1,13 @@
 package localaws
 
 import (
+	"cmp"
 	"time"
 )
 
 // A volume is an EBS volume.
 type volume struct {
+	autoEnableIO        bool
 	id                  string
 	zone                availabilityZone
 	state               string // "creating", "available", "in-use", "deleting"
@@ -210,9 +212,16 @@ func (s *Server) detachVolume(c *call, in *attachVolumeInput) (*volumeAttachment
 		return nil, err
 	}
 	i := p.instances[v.instanceID]
+	if in.InstanceID != "" {
+		if _, err := c.findInstance(in.InstanceID); err != nil {
+			return nil, err
+		}
+	}
 	switch {
-	case i == nil || in.InstanceID != "" && in.InstanceID != i.ID:
+	case i == nil:
 		return nil, refuse("IncorrectState", "Volume '%s' is in the 'available' state.", v.id)
+	case in.InstanceID != "" && in.InstanceID != i.ID, in.Device != "" && in.Device != v.device:
+		return nil, refuse("InvalidAttachment.NotFound", "The volume '%s' is not attached to instance '%s' as device '%s'", v.id, cmp.Or(in.InstanceID, i.ID), cmp.Or(in.Device, v.device))
 	case v.device == i.rootDevice && i.State != "stopped":
 		return nil, refuse("OperationNotPermitted", "Unable to detach root volume '%s' from instance '%s'", v.id, i.ID)
 	}

@@ -29,7 +29,7 @@ var awsPolicies = sync.OnceValue(func() map[string]*managedPolicy {
 		if err != nil {
 			panic("localaws: managed policy " + arn + ": " + err.Error())
 		}
-		policies[arn] = &managedPolicy{
+		policy := &managedPolicy{
 			account: "aws",
 			name:    nameOf(arn),
 			path:    awsPolicyPath(arn),
@@ -40,6 +40,8 @@ var awsPolicies = sync.OnceValue(func() map[string]*managedPolicy {
 			doc:     doc,
 			aws:     true,
 		}
+		policy.begin()
+		policies[arn] = policy
 	}
 	return policies
 })

@@ -31,7 +31,7 @@ func (s *Server) contextOfCall(c *call) map[string][]string {
 		context["iam:policyarn"] = []string{c.form.Get("PolicyArn")}
 	}
 	switch c.action {
-	case "RunInstances", "AddRoleToInstanceProfile":
+	case "RunInstances", "AssociateIamInstanceProfile", "ReplaceIamInstanceProfileAssociation", "AddRoleToInstanceProfile":
 		context["iam:passedtoservice"] = []string{"ec2.amazonaws.com"}
 	case "StartSession":
 		context["ssm:sessiondocumentaccesscheck"] = []string{"true"}

@@ -3,14 +3,15 @@ package localaws
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
 const maxManagedBytes = 6144
 
-// A managedPolicy is a policy that can be attached to several roles. This
-// server keeps one version of each.
+// A managedPolicy is a policy that can be attached to several roles. text and
+// doc are those of its default version.
 type managedPolicy struct {
 	account, name, path, arn, id string
 	description                  string
@@ -19,6 +20,9 @@ type managedPolicy struct {
 	doc                          *policyDocument
 	tags                         iamTags
 	aws                          bool
+
+	versions         []*policyVersion // newest first
+	latest, standard int
 }
 
 // policy finds a managed policy, AWS's own included.
@@ -55,12 +59,10 @@ func (st *iamState) attachments(account, arn string) (attached, bounds int64) {
 
 func (s *Server) iamManagedOperations() map[string]operation {
 	return map[string]operation{
-		"CreatePolicy":       queryOp(createPolicy),
-		"GetPolicy":          queryOp(getPolicy),
-		"GetPolicyVersion":   queryOp(getPolicyVersion),
-		"ListPolicyVersions": queryOp(listPolicyVersions),
-		"DeletePolicy":       queryOp(deletePolicy),
-		"ListPolicies":       queryOp(listPolicies),
+		"CreatePolicy": queryOp(createPolicy),
+		"GetPolicy":    queryOp(getPolicy),
+		"DeletePolicy": queryOp(deletePolicy),
+		"ListPolicies": queryOp(listPolicies),
 	}
 }
 
@@ -86,13 +88,13 @@ func (p *managedPolicy) view(c *call) policyView {
 		PolicyID:                      p.id,
 		Arn:                           p.arn,
 		Path:                          p.path,
-		DefaultVersionID:              "v1",
+		DefaultVersionID:              "v" + strconv.Itoa(p.standard),
 		AttachmentCount:               attached,
 		PermissionsBoundaryUsageCount: bounds,
 		IsAttachable:                  true,
 		Description:                   p.description,
 		CreateDate:                    p.created.Truncate(time.Second),
-		UpdateDate:                    p.created.Truncate(time.Second),
+		UpdateDate:                    p.versions[0].created.Truncate(time.Second),
 		Tags:                          p.tags,
 	}
 }
@@ -112,15 +114,9 @@ func createPolicy(c *call, in *createPolicyIn) (*policyOut, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, err := parsePolicy(in.PolicyDocument)
+	doc, err := checkedManaged(in.PolicyDocument)
 	if err != nil {
 		return nil, err
-	}
-	if err := doc.checkIdentity(); err != nil {
-		return nil, err
-	}
-	if policySize(in.PolicyDocument) > maxManagedBytes {
-		return nil, conflict("LimitExceeded", "Cannot exceed quota for PolicySize: %d", maxManagedBytes)
 	}
 	account := c.account()
 	for _, known := range account.policies {
@@ -142,6 +138,7 @@ func createPolicy(c *call, in *createPolicyIn) (*policyOut, error) {
 	if p.tags, err = c.checkTags(nil, in.Tags); err != nil {
 		return nil, err
 	}
+	p.begin()
 	account.policies[p.arn] = p
 	return &policyOut{p.view(c)}, nil
 }
@@ -167,56 +164,6 @@ func getPolicy(c *call, in *policyArnIn) (*policyOut, error) {
 	return &policyOut{policy.view(c)}, nil
 }
 
-type policyVersionIn struct {
-	PolicyArn string `query:"PolicyArn,required"`
-	VersionID string `query:"VersionId,required"`
-}
-
-type policyVersionView struct {
-	Document         string `xml:",omitempty"`
-	VersionID        string `xml:"VersionId"`
-	IsDefaultVersion bool
-	CreateDate       time.Time
-}
-
-type policyVersionOut struct{ PolicyVersion policyVersionView }
-
-func getPolicyVersion(c *call, in *policyVersionIn) (*policyVersionOut, error) {
-	policy, err := c.policyWith(in.PolicyArn)
-	if err != nil {
-		return nil, err
-	}
-	if in.VersionID != "v1" {
-		return nil, noSuchEntity("Policy %s version %s does not exist or is not attachable.", in.PolicyArn, in.VersionID)
-	}
-	return &policyVersionOut{policyVersionView{
-		Document:         encodePolicy(policy.text),
-		VersionID:        "v1",
-		IsDefaultVersion: true,
-		CreateDate:       policy.created.Truncate(time.Second),
-	}}, nil
-}
-
-type listPolicyVersionsIn struct {
-	PolicyArn string `query:"PolicyArn,required"`
-	iamPage
-}
-
-type listPolicyVersionsOut struct {
-	Versions []policyVersionView `xml:"Versions>member"`
-	iamMore
-}
-
-func listPolicyVersions(c *call, in *listPolicyVersionsIn) (*listPolicyVersionsOut, error) {
-	policy, err := c.policyWith(in.PolicyArn)
-	if err != nil {
-		return nil, err
-	}
-	only := policyVersionView{VersionID: "v1", IsDefaultVersion: true, CreateDate: policy.created.Truncate(time.Second)}
-	versions, more, err := iamPaginate(c, []policyVersionView{only}, in.iamPage)
-	return &listPolicyVersionsOut{versions, more}, err
-}
-
 func deletePolicy(c *call, in *policyArnIn) (*struct{}, error) {
 	policy, err := c.policyWith(in.PolicyArn)
 	if err != nil {
@@ -226,6 +173,9 @@ func deletePolicy(c *call, in *policyArnIn) (*struct{}, error) {
 		e := refuse("AccessDenied", "Policy %s is managed by AWS", in.PolicyArn)
 		e.status = 403
 		return nil, e
+	}
+	if len(policy.versions) > 1 {
+		return nil, conflict("DeleteConflict", "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")
 	}
 	if attached, bounds := c.server.iam.attachments(policy.account, policy.arn); attached+bounds > 0 {
 		return nil, conflict("DeleteConflict", "Cannot delete a policy attached to entities.")

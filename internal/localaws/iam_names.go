@@ -166,6 +166,9 @@ func (c *call) badToken(token string) error {
 	if c.service == "ec2" {
 		return refuse("InvalidPaginationToken", "The pagination token '%s' is invalid", token)
 	}
+	if c.service == "kms" {
+		return refuse("InvalidMarkerException", "The marker is not valid.")
+	}
 	return refuse("InvalidNextToken", "The specified token is not valid.")
 }
 

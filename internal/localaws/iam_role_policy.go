@@ -132,6 +132,9 @@ func attachRolePolicy(c *call, in *roleAttachmentIn) (*struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !strings.HasPrefix(in.PolicyArn, "arn:aws:iam::") {
+		return nil, refuse("InvalidInput", "ARN %s is not valid.", in.PolicyArn)
+	}
 	policy := c.server.iam.policy(in.PolicyArn)
 	if policy == nil || !policy.aws && policy.account != c.caller.account {
 		return nil, noSuchEntity("Policy %s does not exist or is not attachable.", in.PolicyArn)

@@ -11,6 +11,7 @@ func (s *Server) iamOperations() map[string]operation {
 		s.iamRoleOperations(),
 		s.iamRolePolicyOperations(),
 		s.iamManagedOperations(),
+		s.iamPolicyVersionOperations(),
 		s.iamProfileOperations(),
 		s.iamTagOperations(),
 		map[string]operation{

@@ -36,10 +36,27 @@ func decodeJSON(c *call, in any) error {
 // which may be a secret.
 func serializationProblem(err error) string {
 	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) {
-		return fmt.Sprintf("%s can not be converted to %s at %s", upperFirst(t.Value), t.Type, t.Field)
+	if !errors.As(err, &t) {
+		return "The request does not have the shape of its operation"
 	}
-	return "The request does not have the shape of its operation"
+	sent, _, _ := strings.Cut(t.Value, " ") // "number 7" is a number
+	switch sent {
+	case "object":
+		return "Start of structure or map found where not expected."
+	case "array":
+		return "Start of list found where not expected"
+	}
+	class := map[string]string{"string": "String", "number": "Number", "bool": "Boolean"}[sent]
+	switch t.Type.Kind() {
+	case reflect.Slice, reflect.Map, reflect.Struct:
+		return "Unrecognized collection type class java.lang." + class
+	case reflect.String:
+		return strings.ToUpper(sent) + "_VALUE can not be converted to a String"
+	case reflect.Bool:
+		return strings.ToUpper(sent) + "_VALUE can not be converted to a Boolean"
+	default:
+		return strings.ToUpper(sent) + "_VALUE can not be converted to a Number"
+	}
 }
 
 // checkMembers refuses members that t does not declare and misses those that

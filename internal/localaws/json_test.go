@@ -38,8 +38,8 @@ func TestDecodeJSONRefuses(t *testing.T) {
 		`{"target":"i-1"}`:           strange + "target of ssm:Test; as far as it knows AWS has none either, and would ignore it",
 		`{"Target":"i","Hidden":""}`: strange + "Hidden of ssm:Test; as far as it knows AWS has none either, and would ignore it",
 		`{"Target":"i","Tags":[{}]}`: unfit + "Value null at 'tags[0].key' failed to satisfy constraint: Member must not be null",
-		`{"Target":7}`:               "SerializationException: Number can not be converted to string at Target",
-		`{"Target":"i","Parameters":{"a":"secret"}}`: "SerializationException: String can not be converted to []string at Parameters",
+		`{"Target":7}`:               "SerializationException: NUMBER_VALUE can not be converted to a String",
+		`{"Target":"i","Parameters":{"a":"secret"}}`: "SerializationException: Unrecognized collection type class java.lang.String",
 	} {
 		var in jsonInput
 		if err := decodeJSON(&call{service: "ssm", action: "Test", body: []byte(body)}, &in); err == nil || err.Error() != want {

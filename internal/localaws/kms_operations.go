@@ -15,6 +15,7 @@ func (s *Server) kmsOperations() map[string]operation {
 		"GetKeyPolicy":                    jsonOp(getKeyPolicy),
 		"EnableKey":                       jsonOp(enableKey),
 		"DisableKey":                      jsonOp(disableKey),
+		"CancelKeyDeletion":               jsonOp(cancelKeyDeletion),
 		"ScheduleKeyDeletion":             jsonOp(scheduleKeyDeletion),
 		"CreateAlias":                     jsonOp(createAlias),
 		"DeleteAlias":                     jsonOp(deleteAlias),
@@ -142,7 +143,7 @@ func enableKey(c *call, in *keyIDIn) (*struct{}, error)  { return nil, c.enable(
 func disableKey(c *call, in *keyIDIn) (*struct{}, error) { return nil, c.enable(in.KeyID, false) }
 
 func (c *call) enable(name string, on bool) error {
-	key, err := c.keyNamed(name)
+	key, err := c.keyByID(name)
 	if err != nil {
 		return err
 	}
@@ -166,6 +167,9 @@ type scheduleKeyDeletionOut struct {
 }
 
 func scheduleKeyDeletion(c *call, in *scheduleKeyDeletionIn) (*scheduleKeyDeletionOut, error) {
+	if _, err := c.keyByID(in.KeyID); err != nil {
+		return nil, err
+	}
 	key, err := c.usableKey(in.KeyID)
 	if err != nil {
 		return nil, err
@@ -174,11 +178,39 @@ func scheduleKeyDeletion(c *call, in *scheduleKeyDeletionIn) (*scheduleKeyDeleti
 	if in.PendingWindowInDays != nil {
 		days = *in.PendingWindowInDays
 	}
-	if days < 7 || days > 30 {
-		return nil, c.unfit("Value '%d' at 'pendingWindowInDays' failed to satisfy constraint: Member must be between 7 and 30", days)
+	if days < 7 {
+		return nil, c.unfit("Value '%d' at 'pendingWindowInDays' failed to satisfy constraint: Member must have value greater than or equal to 7", days)
+	}
+	if days > 30 {
+		return nil, c.unfit("Value '%d' at 'pendingWindowInDays' failed to satisfy constraint: Member must have value less than or equal to 30", days)
 	}
 	key.deletion, key.Enabled = c.now.Add(time.Duration(days)*24*time.Hour), false
 	return &scheduleKeyDeletionOut{key.ARN, epochSeconds(key.deletion), "PendingDeletion", days}, nil
+}
+
+// keyByID finds a key by its id or ARN: what changes a key takes no alias.
+func (c *call) keyByID(name string) (*kmsKey, error) {
+	if strings.Contains(name, "alias/") {
+		return nil, refuse("NotFoundException", "Invalid keyId %s", name)
+	}
+	return c.keyNamed(name)
+}
+
+type cancelDeletionOut struct {
+	KeyID string `json:"KeyId"`
+}
+
+// cancelKeyDeletion leaves the key disabled.
+func cancelKeyDeletion(c *call, in *keyIDIn) (*cancelDeletionOut, error) {
+	key, err := c.keyByID(in.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	if key.deletion.IsZero() {
+		return nil, refuse("KMSInvalidStateException", "%s is not pending deletion.", key.ARN)
+	}
+	key.deletion = time.Time{}
+	return &cancelDeletionOut{key.ARN}, nil
 }
 
 type createAliasIn struct {
@@ -189,6 +221,9 @@ type createAliasIn struct {
 func createAlias(c *call, in *createAliasIn) (*struct{}, error) {
 	if !strings.HasPrefix(in.AliasName, "alias/") || strings.HasPrefix(in.AliasName, "alias/aws/") {
 		return nil, refuse("InvalidAliasNameException", "Alias must start with the prefix \"alias/\" and must not start with \"alias/aws/\"")
+	}
+	if strings.Contains(in.TargetKeyID, "alias/") {
+		return nil, refuse("ValidationException", "Aliases must refer to keys. Not aliases")
 	}
 	key, err := c.keyNamed(in.TargetKeyID)
 	if err != nil {

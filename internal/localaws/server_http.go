@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,11 +102,17 @@ func (s *Server) identify(c *call, r *http.Request, raw []byte) error {
 			c.caller, fault = s.authenticate(r, raw, sig)
 		}
 	}
-	if fault != nil {
-		return refuseSignature(c.service, fault)
+	switch {
+	case fault == nil:
+		return nil
+	case fault.kind == sigMissing && c.service == "sts" && c.parse(r, raw) == nil && slices.Contains(unsignedActions, c.action):
+		return unknownAction(c)
 	}
-	return nil
+	return refuseSignature(c.service, fault)
 }
+
+// unsignedActions are those of STS whose callers have no credentials yet.
+var unsignedActions = []string{"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 
 // perform runs the operation under the server's lock, if the caller may, and
 // renders its result there too, since results may share memory with the state.

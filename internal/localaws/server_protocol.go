@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -81,10 +82,19 @@ func (c *call) parseQuery(r *http.Request, body []byte) error {
 		return refuse("MissingAction", "The request must contain the parameter Action")
 	}
 	if version := form.Get("Version"); version != queryVersions[c.service] {
+		if c.service == "ec2" && earlierVersion.MatchString(version) {
+			return notHere("the version %s of EC2's API", version)
+		}
+		if c.service == "ec2" {
+			return refuse("NoSuchVersion", "The requested version (%s) of service AmazonEC2 does not exist", version)
+		}
 		return refuse("InvalidAction", "Could not find operation %s for version %s", c.action, orNone(version))
 	}
 	return nil
 }
+
+// earlierVersion is a version of EC2's API before the present one.
+var earlierVersion = regexp.MustCompile(`^20(0[6-9]|1[0-6])-[0-9]{2}-[0-9]{2}$`)
 
 func orNone(version string) string {
 	if version == "" {

@@ -53,6 +53,7 @@ const (
 	sigMismatch                       // signed with another secret, or changed on the way
 	sigSkewed                         // the clock is off by more than five minutes
 	sigExpired                        // the temporary credentials have run out
+	sigElsewhere                      // meant for a region of AWS's that this server has not
 	sigScope                          // the credential scope names another date, region or service
 )
 
@@ -112,6 +113,9 @@ func (s *Server) authenticate(r *http.Request, body []byte, sig *signature) (pri
 func (s *Server) checkScope(sig *signature) *sigFault {
 	global := sig.service == "iam" && sig.region == "us-east-1"
 	if !global && !slices.Contains(s.regions, sig.region) {
+		if _, known := regionZones[sig.region]; known {
+			return sigFaultf(sigElsewhere, "localaws does not have the region %s; Options.Regions or localaws -regions adds it", sig.region)
+		}
 		return sigFaultf(sigScope, "Credential should be scoped to a valid region.")
 	}
 	if sig.date != sig.time.Format("20060102") {

@@ -5,6 +5,9 @@ import "net/http"
 // refuseSignature words a fault as the service does; the codes decide whether
 // an SDK retries with a corrected clock, asks for new credentials, or ends.
 func refuseSignature(service string, fault *sigFault) *apiError {
+	if fault.kind == sigElsewhere {
+		return &apiError{code: codeNotHere, message: fault.detail, status: http.StatusNotImplemented}
+	}
 	code, status := signatureCode(service, fault.kind)
 	message := fault.detail
 	if service == "ec2" {
@@ -32,7 +35,7 @@ func ec2SignatureCode(kind sigFaultKind) (code string, status int) {
 		return "IncompleteSignature", http.StatusBadRequest
 	case sigSkewed, sigExpired:
 		return "RequestExpired", http.StatusBadRequest
-	case sigUnknownKey, sigMismatch, sigScope:
+	case sigUnknownKey, sigMismatch, sigScope, sigElsewhere:
 	}
 	return "AuthFailure", http.StatusUnauthorized
 }
@@ -45,7 +48,7 @@ func ec2SignatureMessage(fault *sigFault) string {
 		return "Request has expired."
 	case sigUnknownKey, sigMismatch:
 		return "AWS was not able to validate the provided access credentials"
-	case sigIncomplete, sigScope:
+	case sigIncomplete, sigScope, sigElsewhere:
 	}
 	return fault.detail
 }
@@ -60,7 +63,7 @@ func querySignatureCode(kind sigFaultKind) string {
 		return "InvalidClientTokenId"
 	case sigExpired:
 		return "ExpiredToken"
-	case sigMismatch, sigSkewed, sigScope:
+	case sigMismatch, sigSkewed, sigScope, sigElsewhere:
 	}
 	return "SignatureDoesNotMatch"
 }
@@ -75,7 +78,7 @@ func jsonSignatureCode(kind sigFaultKind) string {
 		return "UnrecognizedClientException"
 	case sigExpired:
 		return "ExpiredTokenException"
-	case sigMismatch, sigSkewed, sigScope:
+	case sigMismatch, sigSkewed, sigScope, sigElsewhere:
 	}
 	return "InvalidSignatureException"
 }

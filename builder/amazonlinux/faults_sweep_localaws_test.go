@@ -1,0 +1,216 @@
+//go:build linux
+
+package amazonlinux_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/taccoform/packer-plugin-ssm/internal/localaws"
+)
+
+// Every call of a build is struck in turn, by every kind of fault. Whatever
+// strikes: the verdict is right, an image that is available is never lost, and
+// AWS has nothing that the user is not told how to remove.
+
+// A site is one call of a build: the nth of an action in a region, dry runs among them.
+type site struct {
+	service, action, region string
+	nth                     int
+}
+
+func (s site) String() string { return fmt.Sprintf("%s-%s-%d", s.action, s.region, s.nth) }
+
+// sitesOf are the calls of a log.
+func sitesOf(calls []localaws.Call) []site {
+	counts := map[site]int{}
+	var sites []site
+	for _, c := range calls {
+		at := site{c.Service, c.Action, c.Region, 0}
+		counts[at]++
+		at.nth = counts[at]
+		sites = append(sites, at)
+	}
+	return sites
+}
+
+// looks tells a call that only looks: how often a wait makes it differs from build to build.
+func (s site) looks() bool {
+	return strings.HasPrefix(s.action, "Describe") || strings.HasPrefix(s.action, "Get")
+}
+
+// A kind is a way in which a call fails.
+type kind struct {
+	name     string
+	heals    bool          // the build succeeds all the same
+	retries  int           // of the template; 0 for the default
+	attempts time.Duration // limit of one try; 0 for the default
+	effect   bool          // is about the call's effect, so not for a call that only looks
+	fault    localaws.Fault
+	then     func(w *world, cancel context.CancelFunc) // what happens at the call, beside the fault
+}
+
+const (
+	throttling = "RequestLimitExceeded"
+	hung       = 700 * time.Millisecond // is given up on
+)
+
+var kinds = []kind{
+	{name: "refused", fault: localaws.Fault{Deny: true}},
+	{name: "throttled", heals: true, fault: localaws.Fault{Code: throttling}},
+	{name: "throttled for good", retries: 2, fault: localaws.Fault{Code: throttling, Times: -1}},
+	{name: "unanswered", heals: true, attempts: hung, fault: localaws.Fault{Hang: true}},
+	{name: "unanswered after its effect", heals: true, effect: true, attempts: hung, fault: localaws.Fault{Hang: true, After: true}},
+	{name: "unanswered for good", retries: 2, attempts: hung, fault: localaws.Fault{Hang: true, Times: -1}},
+	{name: "answer lost", heals: true, fault: localaws.Fault{Drop: true, After: true}},
+	{name: "credentials expired", fault: localaws.Fault{Code: "RequestExpired"}, then: func(w *world, _ context.CancelFunc) {
+		w.aws.Inject(localaws.Fault{Code: "RequestExpired", Times: -1})
+	}},
+	{name: "cancelled", then: func(_ *world, cancel context.CancelFunc) { cancel() }},
+}
+
+// A scene is a build that is struck: a world, and the template of a build in it.
+type scene struct {
+	set       func(t *testing.T) (*world, block, map[string]string) // the last are older images of the name, by region
+	provision hook
+	strikes   func(site) bool // which calls; nil for all
+}
+
+// sweep strikes the calls of a scene's build one by one.
+func (s scene) sweep(t *testing.T) {
+	t.Helper()
+	w, raw, _ := s.set(t)
+	before := len(w.aws.Calls())
+	if r := w.build(t.Context(), raw, s.provision); r.err != nil {
+		t.Fatalf("without a fault: %v\n%s", r.err, r.ui)
+	}
+	for _, at := range sitesOf(w.aws.Calls()[before:]) {
+		if s.strikes != nil && !s.strikes(at) {
+			continue
+		}
+		for _, k := range kinds {
+			if k.effect && at.looks() {
+				continue
+			}
+			t.Run(at.String()+" "+k.name, func(t *testing.T) {
+				t.Parallel()
+				s.strike(t, at, k)
+			})
+		}
+	}
+}
+
+func (s scene) strike(t *testing.T, at site, k kind) {
+	t.Helper()
+	w, raw, old := s.set(t)
+	if k.retries > 0 {
+		raw["max_retries"] = k.retries
+	}
+	w.attempts = k.attempts
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var struck atomic.Bool
+	f := k.fault
+	f.Service, f.Action, f.Region, f.Nth = at.service, at.action, at.region, at.nth
+	f.Before = func(localaws.Call) {
+		if !struck.Swap(true) && k.then != nil {
+			k.then(w, cancel)
+		}
+	}
+	before, calls, changes := w.aws.Leftovers(), len(w.aws.Calls()), len(w.aws.Changes())
+	w.aws.Inject(f)
+	r := w.build(ctx, raw, s.provision)
+	w.aws.Heal()
+	if !struck.Load() && !at.looks() {
+		t.Error("the build does not make the call")
+	}
+	w.judge(k, r, before, old, w.aws.Changes()[changes:])
+	if t.Failed() {
+		t.Logf("of %d calls; the user saw:\n%s\nerror: %v", len(w.aws.Calls())-calls, r.ui, r.err)
+	}
+}
+
+// judge holds a build that was struck to what it owes.
+func (w *world) judge(k kind, r result, before []string, old map[string]string, changes []localaws.Change) {
+	w.Helper()
+	if k.heals && r.err != nil {
+		w.Errorf("the build failed: %v", r.err)
+	}
+	if r.err != nil && !phased.MatchString(r.err.Error()) && !strings.HasPrefix(r.err.Error(), "the build was cancelled") {
+		w.Errorf("the error does not name its phase: %v", r.err)
+	}
+	if r.err != nil && errors.Is(r.err, context.Canceled) {
+		w.Errorf("the context's own error is told: %v", r.err)
+	}
+	if r.artifact != nil || r.err == nil {
+		w.artifactIsThere(r)
+	}
+	w.imagesAreKept(r, changes)
+	w.nameIsSound(r, old)
+	if left := w.untold(r, before); len(left) > 0 {
+		w.Errorf("left and not told:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// artifactIsThere: an artifact comes without an error, and its images are available. A build that makes no image has none.
+func (w *world) artifactIsThere(r result) {
+	w.Helper()
+	if r.artifact != nil {
+		w.verdictIsRight(r)
+	}
+}
+
+// imagesAreKept: an image that a build which failed had made is still there and told, or its
+// snapshots are in one that has taken its place. What AWS had made available and nobody had seen is no exception.
+func (w *world) imagesAreKept(r result, changes []localaws.Change) {
+	w.Helper()
+	if r.err == nil {
+		return
+	}
+	for _, c := range changes {
+		if c.State != "available" {
+			continue
+		}
+		there := slices.ContainsFunc(w.aws.Leftovers(), func(line string) bool { return strings.Contains(line, c.Resource) })
+		replaced := slices.ContainsFunc(changes, func(later localaws.Change) bool {
+			return later.State == "available" && later.Region == c.Region && later.Time.After(c.Time)
+		})
+		if !there && !replaced {
+			w.Errorf("%s in %s was available, and is lost", c.Resource, c.Region)
+		}
+	}
+}
+
+func TestEveryCallOfAWholeBuild(t *testing.T) {
+	t.Parallel()
+	scene{set: wholeAgain}.sweep(t)
+}
+
+func TestEveryCallOfASpotBuild(t *testing.T) {
+	t.Parallel()
+	scene{set: func(t *testing.T) (*world, block, map[string]string) {
+		t.Helper()
+		w := newWorld(t, localaws.Options{NoMachines: true})
+		return w, w.spot(), nil
+	}}.sweep(t)
+}
+
+// The calls that only a build makes that connects.
+func TestEveryCallOfAConnection(t *testing.T) {
+	t.Parallel()
+	scene{
+		set: func(t *testing.T) (*world, block, map[string]string) {
+			t.Helper()
+			w := newWorld(t, localaws.Options{})
+			return w, w.everything(), nil
+		},
+		provision: touch,
+		strikes:   func(at site) bool { return at.service == "ssm" && at.action != "GetParameter" && at.nth == 1 },
+	}.sweep(t)
+}
