@@ -37,7 +37,19 @@
 //			_, err := client.TerminateSession(ctx, &ssm.TerminateSessionInput{SessionId: &id})
 //			return err
 //		},
+//		Sign: func(ctx context.Context, r *http.Request) error { // of aws/signer/v4; may be left out
+//			credentials, err := cfg.Credentials.Retrieve(ctx)
+//			if err != nil {
+//				return err
+//			}
+//			const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+//			return v4.NewSigner().SignHTTP(ctx, credentials, r, emptyHash, "ssmmessages", cfg.Region, time.Now())
+//		},
 //	}
+//
+// The agent must be of version 3.0.222 (October 2020) or newer: older ones
+// carry one connection a session. StartSession answers TargetNotConnected for
+// a while after the instance has started; try again then.
 //
 // # What it survives
 //

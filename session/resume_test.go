@@ -27,7 +27,7 @@ func TestAnAgentThatIsGoneStaysReachedFor(t *testing.T) {
 
 // TestWebsocketsThatDoNotLast are not opened in haste for ever.
 func TestWebsocketsThatDoNotLast(t *testing.T) {
-	inWorld(t, echo, func(t *testing.T, w *world, p *Port) {
+	inWorld(t, echo, func(t *testing.T, w *world, _ *Port) {
 		synctest.Wait()
 		w.agent.freeze(true)
 		for range 60 {

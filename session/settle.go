@@ -33,13 +33,15 @@ var probe = []byte(`{"cols":80,"rows":24}`)
 // open lets data go, to an agent of version v that has completed the
 // handshake.
 func (s *sender) open(now time.Time, v version) {
-	for _, o := range s.flight {
+	trip := s.rtt.smooth
+	for _, o := range s.flight { // the response, whose acknowledgement may be late or lost
 		if o.frame != nil {
-			s.settle(o) // the response, whose acknowledgement may be late or lost
+			trip = now.Sub(o.sentAt)
+			s.settle(o)
 		}
 	}
 	s.everything()
-	s.openAt = now.Add(max(openGrace, openLeast-s.rtt.smooth))
+	s.openAt = now.Add(max(openGrace, openLeast-trip))
 	if !v.after(lastHasty) {
 		s.openAt = now.Add(hastyGrace)
 	}

@@ -7,7 +7,7 @@ var resourceTypes = map[string]string{
 	"i": "instance", "ami": "image", "snap": "snapshot", "vol": "volume", "vpc": "vpc", "subnet": "subnet",
 	"sg": "security-group", "sgr": "security-group-rule", "rtb": "route-table", "igw": "internet-gateway",
 	"nat": "natgateway", "vpce": "vpc-endpoint", "eipalloc": "elastic-ip", "eni": "network-interface",
-	"key": "key-pair", "lt": "launch-template", "fleet": "fleet", "sir": "spot-instances-request", "pg": "placement-group",
+	"key": "key-pair", "lt": "launch-template", "fleet": "fleet", "sir": "spot-instances-request", "pg": "placement-group", "h": "dedicated-host", "cr": "capacity-reservation",
 }
 
 func resourceType(id string) string {
@@ -40,6 +40,18 @@ func (c *call) findTaggable(id string) error {
 		"fleet": func() error { return present(p.fleets, id, "InvalidFleetId.NotFound", "fleet") },
 		"sir": func() error {
 			return present(p.spotRequests, id, "InvalidSpotInstanceRequestID.NotFound", "spot instance request")
+		},
+		"h": func() error { return present(p.hosts, id, "InvalidHostID.NotFound", "Dedicated Host") },
+		"cr": func() error {
+			return present(p.reservations, id, "InvalidCapacityReservationId.NotFound", "capacity reservation")
+		},
+		"pg": func() error {
+			for _, g := range p.placementGroups {
+				if g.id == id {
+					return nil
+				}
+			}
+			return refuse("InvalidPlacementGroup.Unknown", "The Placement Group '%s' is unknown.", id)
 		},
 		"key": func() error { return p.findKeyID(id) },
 	}[prefix]

@@ -207,7 +207,7 @@ func (p *ec2Place) describeVPC(v *vpc) vpcDescription {
 	return vpcDescription{
 		VPCID: v.id, OwnerID: p.account, State: "available", CidrBlock: v.cidr.String(),
 		Associations: setOf([]vpcAssociation{{"vpc-cidr-assoc" + strings.TrimPrefix(v.id, "vpc"), v.cidr.String(), "associated"}}),
-		DHCP:         fixedID("dopt", p.account, p.region), Tags: p.tagSet(v.id), Tenancy: v.tenancy, IsDefault: v.isDefault,
+		DHCP:         p.dhcpID(), Tags: p.tagSet(v.id), Tenancy: v.tenancy, IsDefault: v.isDefault,
 	}
 }
 

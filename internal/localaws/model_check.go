@@ -28,6 +28,8 @@ func (v violation) String() string {
 type modelChecker struct {
 	model *serviceModel
 	found []violation
+
+	unknown string // a member that the model does not have
 }
 
 // checkModel refuses a request that the service's model does not allow. sent is
@@ -43,6 +45,9 @@ func (c *call) checkModel(sent map[string]any) error {
 	}
 	check := &modelChecker{model: m}
 	check.structure("", sent, shape)
+	if check.unknown != "" {
+		return c.unknownParameter(check.unknown, memberPath(check.unknown))
+	}
 	if len(check.found) == 0 {
 		return nil
 	}
@@ -98,6 +103,11 @@ func (c *call) unfitAll(found []violation) *apiError {
 func (k *modelChecker) shape(name string) *modelShape { return k.model.Shapes[name] }
 
 func (k *modelChecker) structure(path string, sent map[string]any, shape *modelShape) {
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		if _, known := shape.Members[name]; !known && k.unknown == "" {
+			k.unknown = join(path, name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(shape.Members)) {
 		at := lowerFirst(name)
 		if path != "" {

@@ -21,6 +21,9 @@ func decodeQuery(c *call, in any) error {
 		if len(values) > 1 {
 			return refuse("MalformedQueryString", "The query string contains the parameter %s more than once", key)
 		}
+		if path := strings.Split(key, "."); c.described() && !models()[c.service].knows(models()[c.service].input(c.action), path) {
+			return c.unknownParameter(key, path)
+		}
 		d.left[key] = values[0]
 	}
 	if err := d.fields("", reflect.ValueOf(in).Elem()); err != nil {

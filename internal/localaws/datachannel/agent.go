@@ -198,7 +198,11 @@ func (a *agent) process(m message) error {
 	if m.payloadType == payloadHandshakeResponse {
 		return a.processResponse(m)
 	}
-	if err := a.handle(m); err != nil && !(a.habits.hasty && errors.Is(err, errNotReady)) {
+	err := a.handle(m)
+	if a.habits.hasty && errors.Is(err, errNotReady) {
+		err = nil // lost
+	}
+	if err != nil {
 		return err
 	}
 	a.ack(m)
