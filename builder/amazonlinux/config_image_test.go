@@ -8,6 +8,8 @@ import (
 	"github.com/hashicorp/packer-plugin-sdk/template/config"
 )
 
+const copier = "arn:aws:iam::210987654321:role/copier"
+
 func TestImageAccepts(t *testing.T) {
 	for name, more := range map[string]block{
 		"encrypted":         {"encrypt_boot": true, "kms_key_id": "alias/web"},
@@ -25,6 +27,7 @@ func TestImageAccepts(t *testing.T) {
 		"no imds":           {"imds_support": "none"},
 		"polling":           {"aws_polling": block{"delay_seconds": 30, "max_attempts": 480}},
 		"replaced":          {"force_deregister": true, "force_delete_snapshot": true},
+		"another account":   {"ami_copy": []block{{"role_arn": copier, "regions": []string{"us-west-2", "us-east-1"}, "kms_key_id": "alias/x", "region_kms_key_ids": block{"us-west-2": ""}, "tags": block{"Of": "{{ .SourceAMI }}"}}}, "skip_save_build_region": true, "snapshot_copy_duration_minutes": 15},
 		"a device is added": {"ami_block_device_mappings": []block{{"device_name": "/dev/sdf", "volume_size": 5}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,6 +73,14 @@ func TestImageRefuses(t *testing.T) {
 		"boot mode":            {block{"boot_mode": "legacy-bios"}, `boot_mode: "legacy-bios" is not allowed; it takes "uefi"`},
 		"snapshots alone":      {block{"force_delete_snapshot": true}, "without force_deregister = true"},
 		"polling":              {block{"aws_polling": block{"max_attempts": -1}}, "aws_polling.max_attempts"},
+		"copy by nobody":       {block{"ami_copy": []block{{"regions": []string{"us-west-2"}}}}, "ami_copy[0].role_arn: it is missing"},
+		"copy by a user":       {block{"ami_copy": []block{{"role_arn": "arn:aws:iam::210987654321:user/x"}}}, "ami_copy[0].role_arn"},
+		"copy's session":       {block{"ami_copy": []block{{"role_arn": copier, "session_name": "a b"}}}, "ami_copy[0].session_name"},
+		"copy to mars":         {block{"ami_copy": []block{{"role_arn": copier, "regions": []string{"mars"}}}}, "ami_copy[0].regions[0]"},
+		"key of no copy":       {block{"ami_copy": []block{{"role_arn": copier, "region_kms_key_ids": block{"us-west-2": ""}}}}, `ami_copy[0].region_kms_key_ids: "us-west-2" is not in regions`},
+		"copied twice":         {block{"ami_copy": []block{{"role_arn": copier}, {"role_arn": copier + "2", "regions": []string{"us-east-1"}}}}, "ami_copy[1]: ami_copy[0] copies to us-east-1 of account 210987654321 already"},
+		"copy's tags":          {block{"ami_copy": []block{{"role_arn": copier, "tags": block{"aws:x": "y"}}}}, "ami_copy[0].tags"},
+		"copied with AWS's":    {block{"encrypt_boot": true, "kms_key_id": "alias/aws/ebs", "ami_copy": []block{{"role_arn": copier}}}, "can't be used by other accounts"},
 		"device":               {block{"ami_block_device_mappings": []block{{"volume_size": 5}}}, "ami_block_device_mappings[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {

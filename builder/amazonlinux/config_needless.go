@@ -128,6 +128,7 @@ func needlessOfSDK(c *communicator.Config) []needless {
 func needlessSSH(c *communicator.SSH) []needless {
 	return []needless{
 		{"ssh_host", c.SSHHost != "", whyNoPort},
+		{"ssh_public_key", len(c.SSHPublicKey) > 0, whyNoKeyPair},
 		{"ssh_keypair_name", c.SSHKeyPairName != "", whyNoKeyPair},
 		{"ssh_private_key_file", c.SSHKeyPairName != "" && c.SSHPrivateKeyFile != "", whyNoOwnKey},
 		{"ssh_agent_auth", c.SSHKeyPairName != "" && c.SSHAgentAuth, whyNoOwnKey},

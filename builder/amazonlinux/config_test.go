@@ -235,6 +235,16 @@ func TestPrepareRefuses(t *testing.T) {
 		"endpoint's URL":       {block{"custom_endpoint_ec2": "ec2.example"}, "custom_endpoint_ec2"},
 		"endpoint and FIPS":    {block{"custom_endpoint_ec2": "https://ec2.example", "use_fips_endpoint": true}, "custom_endpoint_ec2 and use_fips_endpoint"},
 		"unknown option":       {block{"ami_nom": "x"}, "ami_nom"},
+		"sessions":             {block{"ssm_transfer_sessions": 17}, "ssm_transfer_sessions: 17 is not allowed; it takes 1 to 16"},
+		"negative sessions":    {block{"ssm_transfer_sessions": -1}, "ssm_transfer_sessions: -1"},
+		"two names of a tag":   {block{"run_volume_tag": []block{{"name": "a", "key": "b", "value": "c"}}}, "run_volume_tag[0]"},
+		"test of a condition":  {conditioned(block{"Test": "Equals", "Variable": "aws:SourceVpc", "Values": []string{"vpc-1"}}), "Statement[0].Condition[0].Test"},
+		"key of a condition":   {conditioned(block{"Test": "StringEquals", "Variable": "vpc", "Values": []string{"vpc-1"}}), "Statement[0].Condition[0].Variable"},
+		"no values":            {conditioned(block{"Test": "StringEquals", "Variable": "aws:SourceVpc"}), "Condition[0].Values: it is missing"},
+		"condition twice": {conditioned(
+			block{"Test": "Bool", "Variable": "aws:SecureTransport", "Values": []string{"true"}},
+			block{"Test": "Bool", "Variable": "aws:SecureTransport", "Values": []string{"false"}},
+		), "put all values in one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := prepare(t, with(test.more))
@@ -250,6 +260,13 @@ func TestPrepareRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// conditioned is a template whose temporary role has a statement under conditions.
+func conditioned(conditions ...block) block {
+	return block{"temporary_iam_instance_profile_policy_document": block{"Statement": []block{
+		{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}, "Condition": conditions},
+	}}}
 }
 
 // A template with everything wrong gets everything told, in one go.

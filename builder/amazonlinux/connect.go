@@ -103,7 +103,7 @@ func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communic
 	}
 	b.ui.Say(fmt.Sprintf("Agent online after %s; connecting through Session Manager...", seconds(time.Since(started))))
 
-	limited, cancel := context.WithTimeout(ctx, max(b.config.SSMTimeout-time.Since(started), connectMinimum))
+	limited, cancel := context.WithTimeout(ctx, max(b.config.SSMTimeout-time.Since(started), min(b.config.SSMTimeout, connectMinimum)))
 	defer cancel()
 	s.link = newLink(b)
 	comm, err := communicator.Connect(limited, s.link.forCommunicator(), communicatorConfig(b))
@@ -119,7 +119,7 @@ func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communic
 	return comm, nil
 }
 
-// connectMinimum is what an agent that came online at the last moment leaves for the rest.
+// connectMinimum is what an agent that came online at the last moment leaves for the rest, unless ssm_timeout is shorter.
 const connectMinimum = 2 * time.Minute
 
 func communicatorConfig(b *build) communicator.Config {

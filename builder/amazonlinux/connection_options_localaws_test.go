@@ -221,6 +221,26 @@ func newKeyPair(t *testing.T) keyPair {
 	return keyPair{signer, file, serveAgent(t, ring)}
 }
 
+// A certified key is one that an authority vouches for.
+type certified struct{ key, file string }
+
+// certify makes a key whose certificate for ec2-user p has signed.
+func (p keyPair) certify(t *testing.T) certified {
+	t.Helper()
+	other := newKeyPair(t)
+	certificate := &ssh.Certificate{
+		Key: other.signer.PublicKey(), CertType: ssh.UserCert, KeyId: "test", ValidPrincipals: []string{"ec2-user"}, ValidBefore: ssh.CertTimeInfinity,
+	}
+	if err := certificate.SignCert(rand.Reader, p.signer); err != nil {
+		t.Fatal(err)
+	}
+	file := other.file + "-cert.pub"
+	if err := os.WriteFile(file, ssh.MarshalAuthorizedKey(certificate), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return certified{other.file, file}
+}
+
 // serveAgent serves an SSH agent until the test ends, and returns its socket.
 func serveAgent(t *testing.T, ring agent.Agent) string {
 	t.Helper()
@@ -268,6 +288,7 @@ func TestDisableAgentForwarding(t *testing.T) {
 // With credentials of the user's own, communicator = "ssh" logs in to the machine's own sshd; here user data lets them in.
 func TestOwnCredentials(t *testing.T) {
 	pair := newKeyPair(t)
+	certificate := pair.certify(t)
 	t.Setenv("SSH_AUTH_SOCK", pair.sock)
 	public := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(pair.signer.PublicKey())))
 	lets := "#!/bin/bash\nset -e\ninstall -d -m 700 -o ec2-user -g ec2-user ~ec2-user/.ssh\necho '" + public + "' >>~ec2-user/.ssh/authorized_keys\n" +
@@ -275,9 +296,16 @@ func TestOwnCredentials(t *testing.T) {
 	for name, more := range map[string]block{
 		"ssh_private_key_file": {"ssh_private_key_file": pair.file, "ssh_port": 22},
 		"ssh_agent_auth":       {"ssh_agent_auth": true},
+		"ssh_certificate_file": {
+			"ssh_private_key_file": certificate.key, "ssh_certificate_file": certificate.file,
+			"user_data": "#!/bin/bash\nset -e\necho '" + public + "' >/etc/ssh/authority.pub\necho 'TrustedUserCAKeys /etc/ssh/authority.pub' >>/etc/ssh/sshd_config\nsystemctl restart sshd\n",
+		},
 	} {
 		w := newWorld(t, localaws.Options{})
-		more["communicator"], more["user_data"], more["ssh_timeout"] = "ssh", lets, "1m"
+		more["communicator"], more["ssh_timeout"] = "ssh", "1m"
+		if more["user_data"] == nil {
+			more["user_data"] = lets
+		}
 		before := len(w.actions())
 		r := w.inside(more, prints("id -un", "ec2-user"))
 		if r.err != nil {

@@ -194,6 +194,29 @@ func (w *world) checkCopy(region string, image types.Image, key string) {
 	}
 }
 
+// A key by region is that region's, the default key where it is "", and kms_key_id is for the others; tags can be blocks.
+func TestCopyUnderKeysByRegion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, localaws.Options{NoMachines: true})
+	own, all := w.keyOf(localaws.OtherAccount, west, ""), w.aliased(region, "alias/theirs")
+	r := w.build(t.Context(), w.unconnected(block{"ami_copy": []block{{
+		"role_arn": roleThere, "regions": []string{region, west, europe}, "kms_key_id": "alias/theirs",
+		"region_kms_key_ids": block{west: own, europe: ""}, "tag": []block{{"key": "Region", "value": "{{ .BuildRegion }}"}},
+	}}}), nil)
+	if r.err != nil {
+		t.Fatalf("%v\n%s", r.err, r.ui)
+	}
+	copies := w.there()
+	for place, key := range map[string]string{region: all, west: own} {
+		if s := w.snapshot(localaws.OtherAccount, place, copies[place]); aws.ToString(s.KmsKeyId) != key || tag(s.Tags, "Region") != region {
+			t.Errorf("%s: under %s, want %s; tags %v", place, aws.ToString(s.KmsKeyId), key, s.Tags)
+		}
+	}
+	if s := w.snapshot(localaws.OtherAccount, europe, copies[europe]); !aws.ToBool(s.Encrypted) || aws.ToString(s.KmsKeyId) == own {
+		t.Errorf("%s: %+v", europe, s)
+	}
+}
+
 // Destroy removes the copies, too, and what is lent is back before.
 func TestCopyInAnotherAccountIsDestroyed(t *testing.T) {
 	t.Parallel()
@@ -419,6 +442,25 @@ func (w *world) lentIsTold(r result) {
 		if err == nil && len(found.Images) > 0 && !strings.Contains(r.ui.errors(), "permission of account "+localaws.OtherAccount+" on "+id) {
 			w.Errorf("the other account may use %s, and nobody is told", id)
 		}
+	}
+}
+
+// -on-error=ask: the copies are tried again, lent what they need, and nothing stays lent.
+func TestAskRetriesCopies(t *testing.T) {
+	t.Parallel()
+	for action, nth := range map[string]int{"CopyImage": 3, "ModifySnapshotAttribute": 1, "EnableImageDeprecation": 2} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, localaws.Options{NoMachines: true})
+			defer w.aws.Inject(localaws.Fault{Action: action, Nth: nth, Deny: true})()
+			r := w.build(t.Context(), w.unconnected(block{
+				"packer_on_error": "ask", "deprecate_after": "1d", "ami_copy": []block{{"role_arn": roleThere, "regions": []string{region, west}}},
+			}), nil)
+			if r.err != nil || len(w.there()) != 2 || strings.Count(r.ui.String(), "asked: ") != 1 {
+				t.Fatalf("copies %v, %v\n%s", w.there(), r.err, r.ui)
+			}
+			w.nothingLent(region, r.regional(t)[region])
+		})
 	}
 }
 

@@ -59,7 +59,7 @@ func copyImage(ctx context.Context, b *build, p *pending) error {
 		}
 	}
 	err := p.awaitAvailable(ctx, b)
-	if p.dead && p.target.account != nil && sourceEncrypted(b.images[0].image) {
+	if p.dead && p.target.account != nil && encryptedImage(b.images[0].image) {
 		return fmt.Errorf("%w; the policy of the key of %s must let account %s use it (kms:DescribeKey, kms:Decrypt, kms:ReEncrypt*, kms:CreateGrant), "+
 			"and so must the policies of %s", err, b.images[0].id, p.target.account.id, p.target.account.role)
 	}
@@ -86,7 +86,11 @@ func askCopyOnce(ctx context.Context, b *build, p *pending, token string) error 
 	p.asked++
 	ctx, cancel := creating(ctx)
 	defer cancel()
-	made, err := p.api.CopyImage(ctx, copyInput(b, b.plan, p.target, b.images[0].id, token))
+	in := copyInput(b, b.plan, p.target, b.images[0].id, token)
+	if encryptedImage(b.images[0].image) {
+		in.Encrypted = aws.Bool(true) // never undone, so AWS is not left to guess what is meant
+	}
+	made, err := p.api.CopyImage(ctx, in)
 	if awsclient.Code(err) == "InvalidAMIName.Duplicate" {
 		return p.adopt(ctx, b, err)
 	}

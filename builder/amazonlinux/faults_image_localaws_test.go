@@ -22,7 +22,7 @@ func wholeAgain(t *testing.T) (w *world, raw block, old map[string]string) {
 	old = map[string]string{region: w.older(region), west: w.older(west)}
 	raw, _ = w.whole()
 	raw["force_deregister"], raw["force_delete_snapshot"] = true, true
-	raw["temporary_iam_instance_profile_policy_document"] = extraPolicy
+	raw["temporary_iam_instance_profile_policy_document"] = extraPolicy()
 	delete(raw, "deregistration_protection")
 	w.closeEgress()
 	return w, raw, old

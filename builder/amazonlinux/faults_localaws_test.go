@@ -46,11 +46,13 @@ func (w *world) everything() block {
 	return w.template(block{
 		"tags":     block{"Name": "web", "Base": "{{ .SourceAMI }}"},
 		"run_tags": block{"Team": "tests"},
-		"temporary_iam_instance_profile_policy_document": extraPolicy,
+		"temporary_iam_instance_profile_policy_document": extraPolicy(),
 	})
 }
 
-var extraPolicy = block{"Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}}}
+func extraPolicy() block {
+	return block{"Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}}}
+}
 
 func touch(ctx context.Context, comm packersdk.Communicator, _ map[string]any) error {
 	_, err := sh(ctx, comm, "sudo touch /etc/built")

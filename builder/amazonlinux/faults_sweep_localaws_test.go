@@ -61,6 +61,9 @@ const (
 	hung       = 700 * time.Millisecond // is given up on
 )
 
+// expired is what each service says of credentials that have expired.
+var expired = map[string]string{"ec2": "RequestExpired", "ssm": "ExpiredTokenException", "iam": "ExpiredToken", "sts": "ExpiredToken", "kms": "ExpiredTokenException"}
+
 var kinds = []kind{
 	{name: "refused", fault: localaws.Fault{Deny: true}},
 	{name: "throttled", heals: true, fault: localaws.Fault{Code: throttling}},
@@ -69,8 +72,10 @@ var kinds = []kind{
 	{name: "unanswered after its effect", heals: true, effect: true, attempts: hung, fault: localaws.Fault{Hang: true, After: true}},
 	{name: "unanswered for good", retries: 2, attempts: hung, fault: localaws.Fault{Hang: true, Times: -1}},
 	{name: "answer lost", heals: true, fault: localaws.Fault{Drop: true, After: true}},
-	{name: "credentials expired", fault: localaws.Fault{Code: "RequestExpired"}, then: func(w *world, _ context.CancelFunc) {
-		w.aws.Inject(localaws.Fault{Code: "RequestExpired", Times: -1})
+	{name: "credentials expired", then: func(w *world, _ context.CancelFunc) {
+		for service, code := range expired {
+			w.aws.Inject(localaws.Fault{Service: service, Code: code, Times: -1})
+		}
 	}},
 	{name: "cancelled", then: func(_ *world, cancel context.CancelFunc) { cancel() }},
 }
@@ -110,7 +115,7 @@ func (s scene) strike(t *testing.T, at site, k kind) {
 	t.Helper()
 	w, raw, old := s.set(t)
 	if k.retries > 0 {
-		raw["max_retries"] = k.retries
+		raw["max_retries"], raw["ssm_timeout"] = k.retries, "8s"
 	}
 	w.attempts = k.attempts
 	ctx, cancel := context.WithCancel(t.Context())
@@ -118,6 +123,9 @@ func (s scene) strike(t *testing.T, at site, k kind) {
 	var struck atomic.Bool
 	f := k.fault
 	f.Service, f.Action, f.Region, f.Nth = at.service, at.action, at.region, at.nth
+	if k.name == "credentials expired" {
+		f.Code = expired[at.service] // of this call, too
+	}
 	f.Before = func(localaws.Call) {
 		if !struck.Swap(true) && k.then != nil {
 			k.then(w, cancel)

@@ -44,7 +44,7 @@ func (p *plan) encryptVolumes() error {
 // checkPlain finds what would encrypt the image that must not be. AWS makes no
 // plain copy of what is encrypted.
 func (p *plan) checkPlain(ctx context.Context, b *build) error {
-	if sourceEncrypted(p.source.image) {
+	if encryptedImage(p.source.image) {
 		return fmt.Errorf("encrypt_boot: it is false, and the source image %s is encrypted, which AWS never undoes; choose a source that is not, or delete encrypt_boot",
 			aws.ToString(p.source.image.ImageId))
 	}
@@ -67,7 +67,7 @@ func (p *plan) checkPlain(ctx context.Context, b *build) error {
 	return errors.Join(errs...)
 }
 
-func sourceEncrypted(image types.Image) bool {
+func encryptedImage(image types.Image) bool {
 	for _, device := range image.BlockDeviceMappings {
 		if device.Ebs != nil && aws.ToBool(device.Ebs.Encrypted) {
 			return true
@@ -124,7 +124,7 @@ func (p *plan) checkSharingIn(ctx context.Context, b *build, t target, public bo
 		return nil
 	case public:
 		return fmt.Errorf("ami_groups: the image in %s will be encrypted, and such a one can't be public; delete ami_groups", t.where())
-	case key == "" && (t.account != nil || !sourceEncrypted(p.source.image)):
+	case key == "" && (t.account != nil || !encryptedImage(p.source.image)):
 		return checkDefaultKey(ctx, api, t)
 	case key == awsEBSKey:
 		return defaultKeyError(t)
@@ -134,7 +134,7 @@ func (p *plan) checkSharingIn(ctx context.Context, b *build, t target, public bo
 
 // encryption is what is known of the image's, without asking.
 func (p *plan) encryption(t target) (encrypted bool, key string) {
-	encrypted, key = t.encrypt || sourceEncrypted(p.source.image), t.key
+	encrypted, key = t.encrypt || encryptedImage(p.source.image), t.key
 	for _, volume := range p.volumes {
 		if volume.Ebs == nil || !aws.ToBool(volume.Ebs.Encrypted) {
 			continue

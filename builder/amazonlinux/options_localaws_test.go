@@ -534,6 +534,17 @@ func TestTemporaryRolePolicy(t *testing.T) {
 	}
 }
 
+// The metadata service answers, whether or not the template says so: without it the agent has no identity.
+func TestMetadataEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, localaws.Options{NoMachines: true})
+	for _, more := range []block{nil, {"metadata_options": block{"http_endpoint": "enabled"}}} {
+		if o := w.must(more).MetadataOptions; o == nil || o.HttpEndpoint != types.InstanceMetadataEndpointStateEnabled {
+			t.Errorf("%v: %+v", more, o)
+		}
+	}
+}
+
 // A time-based copy is one to AWS, and a region that nobody may look at is taken on trust.
 func TestCopyOptions(t *testing.T) {
 	t.Parallel()

@@ -68,7 +68,7 @@ type world struct {
 const region = "us-east-1"
 
 // machines are worlds with machines, which take the processor: not too many at a time.
-var machines = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
+var machines = make(chan struct{}, 3*runtime.GOMAXPROCS(0))
 
 func newWorld(t *testing.T, o localaws.Options) *world {
 	t.Helper()
