@@ -147,7 +147,6 @@ func (c *cloud) open(ctx context.Context, port int) (*session.Port, error) {
 
 func (c *cloud) connect(t *testing.T, cfg communicator.Config) *communicator.Communicator {
 	t.Helper()
-	t.Setenv("SSH_AUTH_SOCK", "")
 	comm, err := communicator.Connect(t.Context(), communicator.Link{OpenPort: c.open, Run: c.run, Online: c.online}, cfg)
 	if err != nil {
 		t.Fatal(err)

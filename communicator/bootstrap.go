@@ -75,11 +75,12 @@ func (id *identity) authorizedKeys() string {
 }
 
 // bootstrap is the script that starts the daemon, or finds it running. ttl is
-// rounded up to seconds; zero leaves the instance without a timer.
-func (id *identity) bootstrap(user string, ttl time.Duration) string {
+// rounded up to seconds; zero leaves the instance without a timer. A daemon that
+// has to be started takes the port that is wished for, if it is free.
+func (id *identity) bootstrap(user string, ttl time.Duration, wish int) string {
 	seconds := int64((ttl + time.Second - 1) / time.Second)
 	return withVariables(bootstrapScript,
-		"name", id.name, "user", user, "keys", id.authorizedKeys(), "ttl", strconv.FormatInt(seconds, 10),
+		"name", id.name, "user", user, "keys", id.authorizedKeys(), "ttl", strconv.FormatInt(seconds, 10), "wish", strconv.Itoa(wish),
 		"job", strings.TrimSuffix(jobScript, "\n"))
 }
 
@@ -140,11 +141,11 @@ func parseDaemon(stdout string) (daemon, error) {
 
 // bootstrap runs the script on the instance. It is safe to repeat: a daemon
 // that already runs for this build is found, and the timer is set anew.
-func (c *Communicator) bootstrap(ctx context.Context) (daemon, error) {
+func (c *Communicator) bootstrap(ctx context.Context, wish int) (daemon, error) {
 	ctx, cancel := context.WithTimeout(ctx, bootstrapLimit)
 	defer cancel()
 	c.bootstrapped.Store(true)
-	stdout, err := c.links.run(ctx, c.identity.bootstrap(c.cfg.User, c.timeToLive()))
+	stdout, err := c.links.run(ctx, c.identity.bootstrap(c.cfg.User, c.timeToLive(), wish))
 	if err != nil {
 		return daemon{}, fmt.Errorf("bootstrap: %w", err)
 	}

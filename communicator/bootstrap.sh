@@ -1,13 +1,14 @@
 #!/bin/sh
 # Starts a private OpenSSH daemon for one build and arms the instance's timer.
-# Runs as root. Needs: name, user, keys, ttl (seconds, 0 = no timer), job (the
-# script by which commands outlive their connection).
+# Runs as root. Needs: name, user, keys, ttl (seconds, 0 = no timer), wish (the
+# port to take if it is free), job (the script by which commands outlive their
+# connection).
 # Says on one line: packer-plugin-ssm <port> <host key type> <host key> <boot id>,
 # and " jobs" behind it where that script can be used.
 # Exits 64 when it can't ever work here, 75 when it may work later, 76 when the
 # instance is on its way down.
 set -eu
-: "${name:?}" "${user:?}" "${keys:?}" "${ttl:?}" "${job:?}"
+: "${name:?}" "${user:?}" "${keys:?}" "${ttl:?}" "${wish:?}" "${job:?}"
 umask 077
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
@@ -191,7 +192,8 @@ detached() {
 
 # The daemon writes its pid file once it listens, and ends if it can't.
 launch() {
-	port=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
+	port=$wish
+	wish=$((10240 + $(od -An -N2 -tu2 /dev/urandom) % 20000))
 	rm -f "$dir/pid" "$dir/port"
 	: >"$dir/log"
 	privsep

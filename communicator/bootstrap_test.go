@@ -2,6 +2,7 @@ package communicator
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,14 +68,30 @@ func TestUserNames(t *testing.T) {
 	}
 }
 
+func TestSessionsAreBounded(t *testing.T) {
+	for sessions, want := range map[int]int{0: defaultSessions, 1: 1, 8: 8, maxSessions: maxSessions} {
+		if cfg, err := (Config{Sessions: sessions}).withDefaults(); err != nil || cfg.Sessions != want {
+			t.Errorf("%d sessions: %d, %v", sessions, cfg.Sessions, err)
+		}
+	}
+	for _, sessions := range []int{-1, maxSessions + 1} {
+		i := newInstance(t)
+		over := i.links()
+		over.open = func(context.Context, int) (port, error) { t.Error("a session was opened"); return nil, errNowhere }
+		if _, err := connectOver(t.Context(), over, Config{Sessions: sessions}); err == nil || i.count("bootstrap") != 0 {
+			t.Errorf("%d sessions: %v, %d bootstraps", sessions, err, i.count("bootstrap"))
+		}
+	}
+}
+
 func TestBootstrapCarriesOnlyPublicKeys(t *testing.T) {
 	id, err := newIdentity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := id.bootstrap("ec2-user", 90*time.Minute+1)
+	script := id.bootstrap("ec2-user", 90*time.Minute+1, 12345)
 	for _, want := range []string{
-		"#!/bin/sh\nname='" + id.name + "'\n", "\nuser='ec2-user'\n", "\nkeys='ssh-ed25519 ", "\necdsa-sha2-nistp256 ", "\nttl='5401'\n",
+		"#!/bin/sh\nname='" + id.name + "'\n", "\nuser='ec2-user'\n", "\nkeys='ssh-ed25519 ", "\necdsa-sha2-nistp256 ", "\nttl='5401'\nwish='12345'\n",
 	} {
 		if !strings.Contains(script, want) {
 			t.Errorf("no %q in the script", want)
@@ -128,7 +145,7 @@ func TestBootstrapRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "bootstrap.sh")
-	if err := os.WriteFile(path, []byte(id.bootstrap("ec2-user", 0)), 0o700); err != nil {
+	if err := os.WriteFile(path, []byte(id.bootstrap("ec2-user", 0, 12345)), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), sh, path)

@@ -19,6 +19,7 @@ import (
 )
 
 func TestBuildThroughSessionManager(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	start := time.Now()
 	comm := c.connect(t, communicator.Config{TTL: time.Hour})
@@ -41,7 +42,7 @@ func TestBuildThroughSessionManager(t *testing.T) {
 		})
 	}
 	running.Wait()
-	for size, content := range map[string][]byte{"empty": nil, "newline": []byte("\n"), "large": random(5 << 20)} {
+	for size, content := range map[string][]byte{"empty": nil, "newline": []byte("\n"), "large": random(3 << 20)} {
 		began := time.Now()
 		if err := comm.Upload("/tmp/"+size, io.MultiReader(bytes.NewReader(content)), nil); err != nil {
 			t.Fatal(err)
@@ -69,6 +70,7 @@ func random(n int) []byte {
 }
 
 func TestRebootThroughSessionManager(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	comm := c.connect(t, communicator.Config{Say: func(s string) { t.Log(s) }})
 	start := time.Now()

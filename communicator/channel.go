@@ -65,11 +65,12 @@ func (l *line) giveBack(ahead chan opened) {
 	}
 }
 
-// openAhead begins to open a channel, and prepares it, unless there is one.
+// openAhead begins to open a channel, unless there is one, and prepares it.
 func (l *line) openAhead(prepare func(*ssh.Session) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil || l.ahead != nil {
+	before := l.ahead
+	if l.err != nil || before != nil && prepare == nil {
 		return l.err
 	}
 	ahead, client := make(chan opened, 1), l.client
@@ -78,11 +79,16 @@ func (l *line) openAhead(prepare func(*ssh.Session) error) error {
 	}
 	l.ahead = ahead
 	l.owned.Go(func() {
-		session, err := client.NewSession()
-		if err == nil && prepare != nil {
-			err = prepare(session)
+		var got opened
+		if before != nil {
+			got = <-before
+		} else {
+			got.session, got.err = client.NewSession()
 		}
-		ahead <- opened{session, err}
+		if got.err == nil && prepare != nil {
+			got.err = prepare(got.session)
+		}
+		ahead <- got
 	})
 	return nil
 }

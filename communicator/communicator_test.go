@@ -165,6 +165,7 @@ func TestLostSessionNeedsNoBootstrap(t *testing.T) {
 }
 
 func TestInstanceThatGoesDownIsNotUsedYet(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	c := connectTo(t, i, Config{})
 	cmd := hang(t, c)
@@ -189,6 +190,7 @@ func TestInstanceThatGoesDownIsNotUsedYet(t *testing.T) {
 }
 
 func TestShutdownSignalIsADisconnect(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	c := connectTo(t, i, Config{})
 	var out bytes.Buffer
@@ -258,6 +260,7 @@ func TestConnectFailsFast(t *testing.T) {
 }
 
 func TestConnectTriesAgainUntilItsTimeIsOver(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	i.refuse = exited(exitLater)
 	cfg := Config{SSH: &sdkcommunicator.Config{SSH: sdkcommunicator.SSH{SSHTimeout: 1500 * time.Millisecond}}}
@@ -282,9 +285,10 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 }
 
 func TestOwnCredentials(t *testing.T) {
+	t.Parallel()
 	i := newInstance(t)
 	i.mu.Lock()
-	i.startLocked(t.Context())
+	i.startLocked(t.Context(), "0")
 	port := i.listener.Addr().String()
 	i.mu.Unlock()
 	var number int
@@ -315,7 +319,7 @@ func TestAnotherServerIsNotTalkedTo(t *testing.T) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	other := newInstance(t)
-	other.startLocked(t.Context())
+	other.startLocked(t.Context(), "0")
 	if err := c.pinned.check("", nil, other.hostKey.PublicKey()); !errors.As(err, new(*hostKeyError)) {
 		t.Errorf("another host key: %v", err)
 	}

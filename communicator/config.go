@@ -22,7 +22,11 @@ import (
 // others are tried again until the time for it is over.
 type Link struct {
 	// OpenPort opens a session to a TCP port of the instance. It waits, as
-	// long as ctx does, while the agent is not connected.
+	// long as ctx does, while the agent is not connected. It is called for each
+	// session: the first one, those that replace a lost one, and up to
+	// Config.Sessions for large transfers, several at the same time. What a
+	// session's message carries (session.Options.PayloadSize: 1 to 1536 bytes,
+	// by default 1024) is decided here.
 	OpenPort func(ctx context.Context, port int) (*session.Port, error)
 
 	// Run runs a shell script as root by Run Command and returns what it wrote
@@ -63,9 +67,11 @@ type Config struct {
 	TTL time.Duration
 
 	// Sessions is over how many sessions of their own large transfers go in
-	// parallel, 1 to 16; default 8. They are opened when there is something
-	// for them to carry, fewer where more are refused, and closed after a
-	// minute without use. With 1 all goes over the session of the commands.
+	// parallel, 1 to 16; 0 stands for the default, 8, and anything else is an
+	// error of Connect before it calls anything. They are opened when there is
+	// something for them to carry, fewer where more are refused, and closed
+	// after a minute without use. With 1 all goes over the session of the
+	// commands.
 	Sessions int
 
 	// Say tells the user what is going on when a connection was lost; nil

@@ -43,7 +43,7 @@ func (c *Communicator) uploadDir(dst, src string, exclude []string) error {
 	if len(entries) > 0 {
 		err := c.sendTree(dst, entries)
 		var refused *refusal
-		if !errors.Is(err, errNotHere) && !errors.As(err, &refused) {
+		if !errors.Is(err, errNotHere) && (!errors.As(err, &refused) || refused.full()) {
 			return err
 		}
 		c.cfg.Logger.Debug("a directory goes file by file", "to", dst, "why", err)

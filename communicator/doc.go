@@ -8,6 +8,10 @@
 //	  ├─ stream: control line: keepalives, SFTP, tunnels (line.go, transfer.go)
 //	  └─ stream: commands                               (shell.go, channel.go)
 //
+// The session is opened, and logged in on, while Run Command still works: the
+// daemon is told which port to take (advance.go). Nothing is done there before
+// its host key is known.
+//
 // Whoever needs the line gets the living one; where there is none it is made
 // (reconnect.go): a new session to the daemon that still runs, or, after a
 // reboot has cleared /run, a new bootstrap.

@@ -34,5 +34,5 @@ func BootstrapScripts(user string) (func(ttl time.Duration) string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(ttl time.Duration) string { return id.bootstrap(user, ttl) }, nil
+	return func(ttl time.Duration) string { return id.bootstrap(user, ttl, anyPort()) }, nil
 }

@@ -70,6 +70,7 @@ func (i *instance) online(ctx context.Context) error {
 
 var (
 	keyLine    = regexp.MustCompile(`(?m)(ssh-ed25519|ecdsa-sha2-nistp256) [A-Za-z0-9+/=]+`)
+	wishLine   = regexp.MustCompile(`(?m)^wish='(\d+)'$`)
 	errNowhere = errors.New("connection refused")
 )
 
@@ -97,14 +98,15 @@ func (i *instance) runScript(ctx context.Context, script string) (string, error)
 		i.keys[string(key.Marshal())] = true
 	}
 	if i.listener == nil {
-		i.startLocked(ctx)
+		i.startLocked(ctx, wishLine.FindStringSubmatch(script)[1])
 	}
 	_, port, err := net.SplitHostPort(i.listener.Addr().String())
 	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(i.hostKey.PublicKey())))
 	return fmt.Sprintf("packer-plugin-ssm %s %s %08d-0000-0000-0000-000000000000\n", port, key, i.boots), err
 }
 
-func (i *instance) startLocked(ctx context.Context) {
+// startLocked starts the daemon, on the port that is wished for if that is free.
+func (i *instance) startLocked(ctx context.Context, wish string) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		i.t.Error(err)
@@ -112,8 +114,10 @@ func (i *instance) startLocked(ctx context.Context) {
 	if i.hostKey, err = ssh.NewSignerFromKey(key); err != nil {
 		i.t.Error(err)
 	}
-	if i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
-		i.t.Error(err)
+	if i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+wish); err != nil {
+		if i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+			i.t.Error(err)
+		}
 	}
 	listener, conf := i.listener, i.serverConfig(i.hostKey)
 	i.commands.Go(func() {

@@ -23,7 +23,7 @@ const (
 
 var (
 	errIdle = errors.New("not in use")
-	errLate = errors.New("too slow, others took over")
+	errLate = errors.New("it hangs, others took over")
 )
 
 // lane is a session of its own for bulk data, with an SSH connection in it. It

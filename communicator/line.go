@@ -72,21 +72,39 @@ func (s *stream) Close() error {
 // newLine logs in through a new stream of p and watches from then on. It owns
 // p, also when it fails.
 func newLine(ctx context.Context, p port, conf *ssh.ClientConfig, every, patience time.Duration) (*line, error) {
-	l := &line{
-		port: p, patience: patience, dead: make(chan struct{}), down: make(chan struct{}), streams: map[*stream]struct{}{},
-	}
-	conn, err := l.dial(ctx)
-	if err != nil {
-		return nil, errors.Join(err, p.Close())
-	}
-	l.client, err = handshake(ctx, conn, conf)
-	if err != nil {
-		l.fail(err)
-		l.wait()
+	l := lineOn(p, patience)
+	if err := l.login(ctx, conf, every); err != nil {
+		l.discard(err)
 		return nil, err
 	}
-	l.owned.Go(func() { l.watch(every) })
 	return l, nil
+}
+
+// lineOn is a line that nobody has logged in on yet. It owns p.
+func lineOn(p port, patience time.Duration) *line {
+	return &line{
+		port: p, patience: patience, dead: make(chan struct{}), down: make(chan struct{}), streams: map[*stream]struct{}{},
+	}
+}
+
+// login logs in through a new stream and watches from then on. It may be tried
+// again when it failed.
+func (l *line) login(ctx context.Context, conf *ssh.ClientConfig, every time.Duration) error {
+	conn, err := l.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if l.client, err = handshake(ctx, conn, conf); err != nil {
+		return err
+	}
+	l.owned.Go(func() { l.watch(every) })
+	return nil
+}
+
+// discard ends a line that is not for use, and waits for that.
+func (l *line) discard(why error) {
+	l.fail(why)
+	l.wait()
 }
 
 // handshake is ssh.NewClient with a context.
@@ -267,7 +285,8 @@ func (l *line) watch(every time.Duration) {
 // pulse is a keepalive under way.
 type pulse struct {
 	answered chan struct{} // nil when none is
-	since    time.Time
+	since    time.Time     // silence counts from then on
+	looked   time.Time     // at it for the last time
 }
 
 // ping sends a request that every SSH server answers, if only by a refusal.
@@ -278,20 +297,27 @@ func (l *line) ping(now time.Time) pulse {
 			close(answered)
 		}
 	})
-	return pulse{answered: answered, since: now}
+	return pulse{answered: answered, since: now, looked: now}
 }
 
 // silent tells whether the instance has sent nothing at all for longer than
 // patience since the keepalive. An answer may queue behind bulk data, so any
 // byte counts; and while the service itself can't be reached, its silence says
-// nothing about the instance: the session resumes or ends by its own rules.
+// nothing about the instance: the session resumes or ends by its own rules. That
+// time does not count, but does not excuse the silence before and after it: a
+// service that comes and goes would hide for ever that the instance is gone.
 func (l *line) silent(now time.Time, p *pulse) bool {
 	if heard := time.Unix(0, l.heard.Load()); heard.After(p.since) {
 		p.since = heard
 	}
 	if r, ok := l.port.(interface{ Reachable() bool }); ok && !r.Reachable() {
-		p.since = now
+		looked := p.looked
+		if p.since.After(looked) {
+			looked = p.since
+		}
+		p.since = p.since.Add(now.Sub(looked))
 	}
+	p.looked = now
 	return now.Sub(p.since) > l.patience
 }
 

@@ -176,21 +176,7 @@ func (c *Communicator) attempt(ctx context.Context, try int) (*line, error) {
 	if c.cfg.OwnCredentials {
 		return c.attach(ctx, openLimit, c.cfg.ownPort())
 	}
-	found, err := c.bootstrap(ctx)
-	if status, _ := exitStatus(err); c.line != nil && (status == exitDown || err == nil && found.boot != c.previous.boot) {
-		c.line.markDown()
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.pinned.set(found.hostKey)
-	c.suspect = found.boot == c.previous.boot && found.port != c.previous.port
-	made, err := c.attach(ctx, openLimit, found.port)
-	if err != nil {
-		return nil, err
-	}
-	c.daemon, c.previous = &found, found
-	return made.to(&found), nil
+	return c.establish(ctx, try > 1)
 }
 
 // prove watches a new line for a while where the instance has ended the one
@@ -230,7 +216,7 @@ func (c *Communicator) attach(ctx context.Context, limit time.Duration, number i
 		known.Store(err == nil)
 		return err
 	}
-	made, err := newLine(ctx, p, &conf, c.cfg.keepAlive(), c.cfg.patience)
+	made, err := newLine(ctx, early(p), &conf, c.cfg.keepAlive(), c.cfg.patience)
 	if err == nil {
 		return made, c.equip(made) //nolint:contextcheck // what it starts ends with the line
 	}

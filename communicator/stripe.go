@@ -41,6 +41,7 @@ type worker struct {
 	holds []*piece
 	bytes int // on the way
 	limit int
+	left  bool // and gets nothing more
 }
 
 // board is where the workers of one transfer find what is to be done. All
@@ -130,7 +131,7 @@ func (b *board) leave(w *worker, err error) (late bool) {
 		b.owners--
 	}
 	holds := w.holds
-	w.holds, w.bytes = nil, 0
+	w.holds, w.bytes, w.left = nil, 0, true
 	for _, p := range holds {
 		if p.holders--; !p.done && p.holders == 0 {
 			b.held = without(b.held, p)
@@ -167,7 +168,7 @@ func (b *board) next(ctx context.Context, w *worker) *piece {
 		p, ripe := b.pick(w, time.Now())
 		changed := b.changed
 		b.mu.Unlock()
-		if p != nil || isDone(b.over) {
+		if p != nil || isDone(b.over) || ctx.Err() != nil {
 			return p
 		}
 		timer.Reset(ripe)
@@ -183,7 +184,7 @@ func (b *board) next(ctx context.Context, w *worker) *piece {
 // pick is next without waiting: or in how long there may be something to take
 // over. mu is held.
 func (b *board) pick(w *worker, now time.Time) (p *piece, ripe time.Duration) {
-	if b.err != nil || w.bytes >= w.limit {
+	if b.err != nil || w.left || w.bytes >= w.limit {
 		return nil, time.Hour
 	}
 	if w.spare && b.owners > 0 && !b.lend() {

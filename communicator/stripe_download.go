@@ -197,27 +197,22 @@ func (d *download) work(ctx context.Context, by carrier) error {
 	if err != nil {
 		return err
 	}
-	defer t.close()
 	hello, err := t.greeted()
 	if err != nil {
+		t.close()
 		return err
 	}
 	if hello["there"] != "1" {
+		t.close()
 		d.board.fail(errChanged)
 		return nil
 	}
 	w := d.board.join(by.lane == nil)
-	var hearing sync.WaitGroup
-	hearing.Go(func() { cancel(d.hear(t, w)) })
-	err = d.ask(ctx, t, w)
-	if cause := context.Cause(ctx); err != nil || ctx.Err() != nil {
-		err = errors.Join(err, cause)
-	}
-	if d.board.leave(w, err) && by.lane != nil {
-		by.lane.fail(errLate)
-	}
-	t.close()
-	hearing.Wait()
+	shift := &shift{tube: t, by: by}
+	shift.ends.Go(func() { cancel(d.hear(t, w)) })
+	err = shift.feed(ctx, func() error { return d.ask(ctx, t, w) })
+	d.board.leave(w, err)
+	d.c.settle(shift)
 	return err
 }
 

@@ -4,6 +4,7 @@ package communicator_test
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,10 +22,11 @@ func there(t *testing.T, c *communicator.Communicator, file string) string {
 }
 
 func TestTransfersThroughSessionManager(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	c.server.SetChannelModel(datachannel.Model{MessagesPerSecond: 1000, Pump: true, ReadyDelay: 20 * time.Millisecond})
 	comm := c.connect(t, communicator.Config{Say: func(s string) { t.Log(s) }})
-	content := random(12 << 20)
+	content := random(5 << 20)
 	for name, fault := range map[string]localaws.Fault{
 		"throttled": {Service: "ssm", Action: "StartSession", Times: 5, Code: "ThrottlingException"},
 		"all":       {Service: "none"},
@@ -52,57 +54,74 @@ func TestTransfersThroughSessionManager(t *testing.T) {
 }
 
 func TestTransferThroughFaults(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	c.server.SetChannelModel(datachannel.Model{MessagesPerSecond: 1000, AgentReconnect: 200 * time.Millisecond})
 	c.server.Channels().Faults().ImpairBoth(datachannel.Impairment{Delay: 5 * time.Millisecond, LoseData: 0.01, Repeat: 0.01})
-	comm := c.connect(t, communicator.Config{Say: func(s string) { t.Log(s) }})
-	content := random(24 << 20)
-	first := c.server.Channels().Live()[0].ID()
-	for _, fault := range []struct {
-		name   string
-		strike func(i int, s *datachannel.Session)
-	}{
-		{"further ones terminated", func(_ int, s *datachannel.Session) { // before the first is replaced by another
-			if s.ID() != first { // that would end the build
+	content := random(8 << 20)
+	for name, strike := range map[string]func(i int, s *datachannel.Session) (undo func()){
+		"further ones terminated": func(i int, s *datachannel.Session) func() {
+			if i > 0 { // the first one's end would be the build's
 				s.Terminate()
 			}
-		}},
-		{"workers lost", func(_ int, s *datachannel.Session) { s.WorkerLost() }},
-		{"some freeze", func(i int, s *datachannel.Session) { thawLater(t, i, s) }},
-		{"client is cut", func(_ int, s *datachannel.Session) { s.CutClient() }},
-		{"hourly close", func(_ int, s *datachannel.Session) { s.Bye() }},
-	} {
-		t.Run(fault.name, func(t *testing.T) {
-			in := &hookReader{bytes.NewReader(content), 14 << 20, func() {
-				for i, s := range c.server.Channels().Live() {
-					fault.strike(i, s)
-				}
-			}}
-			if err := comm.Upload("/tmp/f", onlyReader{in}, nil); err != nil {
-				t.Fatal(err)
+			return nil
+		},
+		"workers lost":  func(_ int, s *datachannel.Session) func() { s.WorkerLost(); return nil },
+		"client is cut": func(_ int, s *datachannel.Session) func() { s.CutClient(); return nil },
+		"hourly close":  func(_ int, s *datachannel.Session) func() { s.Bye(); return nil },
+		"some freeze": func(i int, s *datachannel.Session) func() { // the others take over
+			if i%3 == 2 {
+				return s.Freeze()
 			}
-			if there(t, comm, "/tmp/f") != hexSum(content)+"  -\n" {
+			return nil
+		},
+		"StartSession denied from then on": func(i int, s *datachannel.Session) func() {
+			switch {
+			case i == 0:
+				return c.server.Inject(localaws.Fault{Service: "ssm", Action: "StartSession", Times: -1, Deny: true})
+			case i > 2:
+				s.WorkerLost()
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.HasPrefix(name, "StartSession") { // that is refused to all
+				t.Parallel()
+			}
+			x := c.through(t, nil, asItIs, 0)
+			var uploading sync.WaitGroup
+			uploading.Go(func() {
+				if err := x.comm.Upload("/tmp/"+x.comm.Name(), onlyReader{bytes.NewReader(content)}, nil); err != nil {
+					t.Error(err)
+				}
+			})
+			x.until("the upload is under way", func() bool {
+				sent := 0
+				for _, s := range x.live() {
+					sent += s.Stats().FromClient
+				}
+				return sent > 3000 // of 8192
+			})
+			for i, s := range x.live() {
+				if undo := strike(i, s); undo != nil {
+					t.Cleanup(undo)
+				}
+			}
+			uploading.Wait()
+			if there(t, x.comm, "/tmp/"+x.comm.Name()) != hexSum(content)+"  -\n" {
 				t.Error("wrong content")
 			}
+			if err := x.comm.Close(); err != nil {
+				t.Error(err)
+			}
 		})
-	}
-	if err := comm.Close(); err != nil {
-		t.Error(err)
-	}
-	c.left(t)
-}
-
-// thawLater freezes every third session until the test is over: the others
-// take over.
-func thawLater(t *testing.T, i int, s *datachannel.Session) {
-	t.Helper()
-	if i%3 == 2 {
-		t.Cleanup(s.Freeze())
 	}
 }
 
 // What a command has to say does not wait for an upload beside it.
 func TestCommandsBesideAnUpload(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t)
 	c.server.SetChannelModel(datachannel.Model{MessagesPerSecond: 1000, Pump: true})
 	comm := c.connect(t, communicator.Config{})
@@ -112,7 +131,7 @@ func TestCommandsBesideAnUpload(t *testing.T) {
 	started := make(chan struct{})
 	var uploading sync.WaitGroup
 	uploading.Go(func() {
-		in := &hookReader{bytes.NewReader(random(32 << 20)), 16 << 20, func() { close(started) }}
+		in := &hookReader{bytes.NewReader(random(14 << 20)), 13 << 20, func() { close(started) }}
 		if err := comm.Upload("/tmp/f", in, nil); err != nil {
 			t.Error(err)
 		}

@@ -322,36 +322,24 @@ func (u *upload) work(ctx context.Context, by carrier) error {
 	if err != nil {
 		return err
 	}
-	defer t.close()
 	hello, err := t.greeted()
 	if err != nil {
+		t.close()
 		return err
 	}
 	if err := u.continues(hello); err != nil {
+		t.close()
 		u.board.fail(err)
 		return nil
 	}
 	w := u.board.join(by.lane == nil)
-	stop := context.AfterFunc(ctx, func() {
-		if by.lane != nil && u.board.oldest(w) != nil {
-			by.lane.fail(errLate) // a write may wait for it
-		}
-	})
-	var hearing sync.WaitGroup
-	hearing.Go(func() { cancel(u.hear(t, w)) })
-	err = u.feed(ctx, t, w)
-	if cause := context.Cause(ctx); err != nil || ctx.Err() != nil {
-		err = errors.Join(err, cause)
-	}
-	stop()
+	shift := &shift{tube: t, by: by}
+	shift.ends.Go(func() { cancel(u.hear(t, w)) })
+	err = shift.feed(ctx, func() error { return u.feed(ctx, t, w) })
 	if u.board.leave(w, err) {
 		u.stray(hello["pid"])
-		if by.lane != nil {
-			by.lane.fail(errLate)
-		}
 	}
-	t.close()
-	hearing.Wait()
+	u.c.settle(shift)
 	return err
 }
 

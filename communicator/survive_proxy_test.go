@@ -36,7 +36,7 @@ func proxied(t *testing.T, shared *cloud) {
 	}}
 	x := shared.through(t, client, func(to string) string {
 		return strings.Replace(to, "ws://"+origin.Host, "wss://stream.test", 1)
-	})
+	}, 1)
 	x.survive(func(x *trial) {
 		x.wire().Bye()
 		x.pause(500 * time.Millisecond)
@@ -53,6 +53,7 @@ func proxied(t *testing.T, shared *cloud) {
 type connectProxy struct {
 	server  *httptest.Server
 	tunnels atomic.Int32
+	carried atomic.Int64 // bytes
 	carry   sync.WaitGroup
 	mu      sync.Mutex
 	conns   []net.Conn
@@ -93,11 +94,18 @@ func (p *connectProxy) join(near, far net.Conn) {
 	p.mu.Unlock()
 	for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
 		p.carry.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
+			_, _ = io.Copy(way[0], io.TeeReader(way[1], &counter{&p.carried}))
 			_ = way[0].Close()
 			_ = way[1].Close()
 		})
 	}
+}
+
+type counter struct{ n *atomic.Int64 }
+
+func (c *counter) Write(b []byte) (int, error) {
+	c.n.Add(int64(len(b)))
+	return len(b), nil
 }
 
 // cut breaks all tunnels.

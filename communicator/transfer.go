@@ -256,15 +256,24 @@ func (c *Communicator) files(on *line, transfer func(*sftp.Client) error) error 
 }
 
 // send writes one file. Writes overlap, so what is left by one that failed may
-// have holes: it is cut to nothing.
+// have holes: a new file is removed then, one that was there is cut to nothing.
 func send(files *sftp.Client, to string, input io.Reader, fi *os.FileInfo) error {
-	f, err := files.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	fresh := true
+	f, err := files.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		fresh = false
+		f, err = files.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	}
 	if err != nil {
 		return explainOpen(files, to, err)
 	}
 	if _, err := f.ReadFromWithConcurrency(input, packetsSent); err != nil {
+		err = explainWrite(files, to, err)
 		_ = f.Truncate(0)
 		_ = f.Close()
+		if fresh {
+			_ = files.Remove(to)
+		}
 		return err
 	}
 	if fi != nil && (*fi).Mode().IsRegular() {
@@ -297,6 +306,21 @@ func explainOpen(files *sftp.Client, to string, err error) error {
 	}
 	return err
 }
+
+// explainWrite says so when it is for want of space, where the server only says
+// "failure".
+func explainWrite(files *sftp.Client, to string, err error) error {
+	var status *sftp.StatusError
+	if !errors.As(err, &status) {
+		return err
+	}
+	if disk, statErr := files.StatVFS(path.Dir(to)); statErr == nil && disk.Bavail*disk.Frsize < packetSize {
+		return fmt.Errorf("%w: %w in %s", err, errNoSpace, path.Dir(to))
+	}
+	return err
+}
+
+var errNoSpace = errors.New("no space left on the instance")
 
 // fetch reads one file, in order and with reads under way ahead, unless
 // elsewhere says that it is not to be read like this.

@@ -30,6 +30,9 @@ type refusal struct{ text string }
 
 func (e *refusal) Error() string { return e.text }
 
+// full tells whether that was for want of space, in the words of the C library.
+func (e *refusal) full() bool { return strings.Contains(strings.ToLower(e.text), "no space left") }
+
 // errNoTube says that the instance can't run scripts of this kind.
 var errNoTube = errors.New("the instance does not run scripts for the user")
 

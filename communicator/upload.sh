@@ -192,6 +192,11 @@ tree() {
 	if tar --help 2>/dev/null | grep -q keep-directory-symlink; then
 		keep=--keep-directory-symlink
 	fi
+	if [ -z "$(mkdir -p -- "$target" 2>&1; ls -A -- "$target" 2>&1)" ] &&
+		[ "$(room "$target")" -lt $(($(stat -c %s -- "$file") / 1024)) ]; then # or tar would leave a part of a file
+		rm -f -- "$file"
+		bad "unpack: no space left in $target"
+	fi
 	# shellcheck disable=SC2086 # one word or none
 	if ! why=$(mkdir -p -- "$target" 2>&1 && tar -x -p -m --no-same-owner --delay-directory-restore $keep -f "$file" -C "$target" 2>&1); then
 		rm -f -- "$file"

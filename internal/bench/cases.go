@@ -15,7 +15,7 @@ import (
 // cases are the measurements, in the order of the table.
 func (w *world) cases() []func(context.Context) error {
 	return []func(context.Context) error{
-		w.transfers, w.archives, w.commands, w.firstCommands, w.byRoundTrip, w.bySessions, w.sparse,
+		w.transfers, w.archives, w.commands, w.firstCommands, w.byRoundTrip, w.bySessions, w.oneSession, w.sparse,
 	}
 }
 
@@ -24,7 +24,7 @@ func promise(direction string, f fixture) *bound {
 	switch {
 	case f.files > 0:
 		return ratioAtLeast(20)
-	case f.size <= mib:
+	case f.size == mib:
 		return ratioAtLeast(1.2)
 	case f.size < 64*mib:
 		return ratioAtLeast(1)

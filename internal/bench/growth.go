@@ -86,6 +86,35 @@ func (w *world) overSessions(ctx context.Context, name, direction string, f fixt
 	return nil
 }
 
+// oneSession measures a long upload over the session of the commands alone, and what memory it takes: our client alone.
+func (w *world) oneSession(ctx context.Context) (err error) {
+	size := int64(100 * mib)
+	if w.options.quick {
+		size = 2 * mib
+	}
+	name := fmt.Sprintf("upload %s over one session", sizeName(size))
+	if !w.wanted(name) && !w.wanted("extra memory of "+name) {
+		return nil
+	}
+	f, err := makeFile(w.dir, sizeName(size)+" for one session", size)
+	if err != nil {
+		return err
+	}
+	o, err := w.connectOurs(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.close(ctx)) }()
+	mine, err := repeated(ctx, 1, o, w.measure("upload", f))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	w.watchPauses("our client")
+	w.add(row{Name: name, Unit: "MB/s", Ours: mine.rate(f.size), bound: oursAtLeast(0.9)}, 0)
+	w.add(row{Name: "extra memory of " + name, Unit: "MiB", Ours: inMiB(mine.used.extra), bound: oursAtMost(64)}, 0)
+	return nil
+}
+
 // sparse measures what a file costs that is far larger than memory should be, and empty: our client alone, for the peer would
 // take hours.
 func (w *world) sparse(ctx context.Context) (err error) {

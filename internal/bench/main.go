@@ -20,7 +20,7 @@ import (
 	"github.com/taccoform/packer-plugin-ssm/internal/sandbox"
 )
 
-// limit bounds a whole run; a full one takes a quarter of an hour.
+// limit bounds a whole run; a full one takes twenty minutes.
 const limit = time.Hour
 
 type options struct {

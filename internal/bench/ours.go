@@ -27,9 +27,14 @@ type order struct {
 	Instance string `json:",omitempty"`
 	KeyFile  string `json:",omitempty"` // log in to the machine's own sshd with this
 	Sessions int    `json:",omitempty"`
-	Local    string `json:",omitempty"`
-	Remote   string `json:",omitempty"`
-	Command  string `json:",omitempty"`
+
+	// Opening is what a new TCP connection costs, for the API and for websockets: localaws is around the corner and speaks
+	// plain HTTP, AWS is a round trip of TCP and one of TLS away.
+	Opening time.Duration `json:",omitempty"`
+
+	Local   string `json:",omitempty"`
+	Remote  string `json:",omitempty"`
+	Command string `json:",omitempty"`
 }
 
 type report struct {
@@ -72,7 +77,12 @@ func startOurs(c *cloud.Cloud) (*ours, error) {
 
 // connect is the way in: with keyFile to the machine's own sshd, otherwise with nothing on the instance before.
 func (o *ours) connect(instance, keyFile string, sessions int) error {
-	told, err := o.tell(order{Do: "connect", Instance: instance, KeyFile: keyFile, Sessions: sessions})
+	return o.connectBy(order{Instance: instance, KeyFile: keyFile, Sessions: sessions})
+}
+
+func (o *ours) connectBy(how order) error {
+	how.Do = "connect"
+	told, err := o.tell(how)
 	o.inRun = told.InRun
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -74,7 +75,8 @@ func (s *server) connect(o order) (report, error) {
 		Config: cloud.Config(os.Environ()), Instance: o.Instance,
 		Ran: func(d time.Duration) { answer.InRun += d },
 	}
-	way.Config.HTTPClient = &http.Client{Transport: &http.Transport{}}
+	way.Config.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: dialer(o.Opening)}}
+	way.HTTP = &http.Client{Transport: &http.Transport{DialContext: dialer(o.Opening), MaxIdleConnsPerHost: -1}}
 	conf := communicator.Config{Sessions: o.Sessions}
 	if o.KeyFile != "" {
 		conf.OwnCredentials = true
@@ -83,6 +85,20 @@ func (s *server) connect(o order) (report, error) {
 	var err error
 	s.comm, err = communicator.Connect(context.Background(), way.Link(), conf)
 	return answer, err
+}
+
+// dialer opens connections, each of which takes so long.
+func dialer(opening time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		timer := time.NewTimer(opening)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return new(net.Dialer).DialContext(ctx, network, address)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // upload and download hand over a plain reader and writer, for so it is in a build: the file provisioner is in another

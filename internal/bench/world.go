@@ -138,9 +138,9 @@ func (w *world) removeKey(ctx context.Context) error {
 // sizes are those of the files, of the one that grows with the round trip or the sessions, and of the tree.
 func (o options) sizes() (files []int64, growth, tree int64) {
 	if o.quick {
-		return []int64{mib / 4, mib, 2 * mib}, mib / 2, mib
+		return []int64{mib / 8, mib / 4, mib, 2 * mib}, mib / 2, mib
 	}
-	return []int64{mib, 16 * mib, 64 * mib}, 4 * mib, 64 * mib
+	return []int64{mib / 4, mib, 16 * mib, 64 * mib}, 4 * mib, 64 * mib
 }
 
 func sizeName(n int64) string {

@@ -36,6 +36,7 @@ type Way struct {
 	Config   aws.Config
 	Instance string
 	Log      *slog.Logger // nil is silence
+	HTTP     *http.Client // opens the websockets; nil is session's own
 
 	// Ran is told how long each script took, if it is not nil.
 	Ran func(time.Duration)
@@ -58,7 +59,7 @@ func (w *Way) openPort(ctx context.Context, port int) (*session.Port, error) {
 			return err
 		},
 		Sign: w.sign,
-	}, session.Options{Logger: w.Log})
+	}, session.Options{Logger: w.Log, HTTPClient: w.HTTP})
 }
 
 // start starts a session, again and again while the agent is not connected or AWS too busy.

@@ -1,0 +1,73 @@
+package communicator
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// fickle is a session whose service comes and goes.
+type fickle struct {
+	port
+	reachable bool
+}
+
+// Reachable is the session's.
+func (f *fickle) Reachable() bool { return f.reachable }
+
+// Close is the session's.
+func (f *fickle) Close() error { return nil }
+
+// TestALaneThatComesToRestIsKept: one that others were faster than is as good
+// as before, unless it hangs.
+func TestALaneThatComesToRestIsKept(t *testing.T) {
+	for name, rests := range map[string]bool{"comes to rest": true, "hangs": false} {
+		synctest.Test(t, func(t *testing.T) {
+			l, rest := lineOn(&fickle{}, time.Minute), make(chan struct{})
+			if rests {
+				time.AfterFunc(laneGrace-time.Millisecond, func() { close(rest) })
+			}
+			l.failUnless(rest)
+			if l.alive() != rests {
+				t.Errorf("%s: alive %v", name, l.alive())
+			}
+			l.wait()
+		})
+	}
+}
+
+// TestSilence is about when a silent instance counts as gone: after 15 s in
+// which the service was there, together or in parts.
+func TestSilence(t *testing.T) {
+	const tick = 5 * time.Second
+	for name, row := range map[string]struct {
+		reachable func(tick int) bool
+		heard     int // the tick before which something came
+		gone      int // the tick by which it is gone, 0 for never
+	}{
+		"service there":                {func(int) bool { return true }, 0, 4},
+		"service away":                 {func(int) bool { return false }, 0, 0},
+		"service away, then there":     {func(n int) bool { return n > 20 }, 0, 24},
+		"service away at every second": {func(n int) bool { return n%2 == 0 }, 0, 8},
+		"service away at every third":  {func(n int) bool { return n%3 != 0 }, 0, 5},
+		"a sign of life between":       {func(n int) bool { return n%2 == 0 }, 7, 14},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fickle{}
+			l, began := &line{port: f, patience: 15 * time.Second}, time.Now()
+			p, gone := pulse{since: began, looked: began}, 0
+			for n := 1; n <= 60 && gone == 0; n++ {
+				now := began.Add(time.Duration(n) * tick)
+				if n == row.heard {
+					l.heard.Store(now.Add(-tick / 2).UnixNano())
+				}
+				if f.reachable = row.reachable(n); l.silent(now, &p) {
+					gone = n
+				}
+			}
+			if gone != row.gone {
+				t.Errorf("gone at tick %d, want %d", gone, row.gone)
+			}
+		})
+	}
+}
