@@ -13,6 +13,8 @@ const (
 	windowMin   = 32
 	windowMax   = 512
 
+	responseTimeout = 500 * time.Millisecond // for the response to the handshake, which the agent awaits for 15 s
+
 	resendFew    = 4                      // messages sent again at a timeout
 	firstTimeout = 75 * time.Millisecond  // for the first data message: the agent may not be ready yet
 	firstTries   = 40                     // after that many the usual timeout holds
@@ -181,6 +183,9 @@ func (s *sender) idle(now time.Time) time.Duration {
 
 // timeout is how long the oldest message may stay unacknowledged.
 func (s *sender) timeout() time.Duration {
+	if s.openAt.IsZero() {
+		return responseTimeout
+	}
 	if s.hurried() {
 		return max(firstTimeout, s.rtt.smooth*5/4)
 	}

@@ -41,6 +41,7 @@ func (s *sender) open(now time.Time, v version) {
 		}
 	}
 	s.everything()
+	s.rtt.backoff = 0
 	s.openAt = now.Add(max(openGrace, openLeast-trip))
 	if !v.after(lastHasty) {
 		s.openAt = now.Add(hastyGrace)

@@ -357,6 +357,30 @@ func TestOpenFails(t *testing.T) {
 	}
 }
 
+// TestOpenUnderLoss loses the response to the handshake again and again, which
+// the agent waits for no longer than 15 s.
+func TestOpenUnderLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, echo)
+		defer w.end()
+		lost := 0
+		w.up.drop = func(b []byte) bool {
+			if bytes.HasPrefix(b[4:], []byte(agentmsg.TypeInput)) {
+				lost++
+			}
+			return lost > 0 && lost <= 6
+		}
+		start := time.Now()
+		p := w.open(Options{})
+		if took := time.Since(start); took > 4*time.Second {
+			t.Errorf("open took %v", took)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestOpenCancelled cancels at every moment of the opening: whatever was
 // started is terminated.
 func TestOpenCancelled(t *testing.T) {

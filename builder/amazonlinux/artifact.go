@@ -78,19 +78,22 @@ func (a *Artifact) own() []regional {
 }
 
 // String is what Packer prints at the end, in the words of amazon-ebs: scripts
-// read them. Copies in other accounts follow, account by account.
+// read them. Copies in other accounts follow, on lines that such scripts don't take for the build's own.
 func (a *Artifact) String() string {
 	var text strings.Builder
-	last := ""
 	text.WriteString("AMIs were created:\n")
 	for _, image := range a.images {
-		if image.account != last {
-			last = image.account
-			fmt.Fprintf(&text, "In account %s:\n", last)
-		}
-		text.WriteString(image.region + ": " + image.id + "\n")
+		text.WriteString(image.where() + ": " + image.id + "\n")
 	}
 	return text.String()
+}
+
+// where is the image's region, and its account where that is not the build's.
+func (r regional) where() string {
+	if r.account == "" {
+		return r.region
+	}
+	return r.region + " of account " + r.account
 }
 
 func join(list []regional, inside, between string) string {
@@ -138,7 +141,7 @@ func (a *Artifact) Destroy() error {
 	for i, image := range a.images {
 		removals[i] = func() error {
 			if err := image.destroy(ctx); err != nil {
-				return fmt.Errorf("destroy %s in %s: %w", image.id, image.region, err)
+				return fmt.Errorf("destroy %s in %s: %w", image.id, image.where(), err)
 			}
 			return nil
 		}

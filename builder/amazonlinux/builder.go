@@ -22,7 +22,8 @@ type Builder struct {
 	config Config
 	interp interpolate.Context
 
-	attempts time.Duration // limit of one try of one call; 0 is the client's own
+	attempts time.Duration                         // limit of one try of one call; 0 is the client's own
+	observe  func(what string, from, to time.Time) // told of the waits for AWS; nil for nobody
 }
 
 var _ packersdk.Builder = (*Builder)(nil)
@@ -49,7 +50,7 @@ func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook)
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	phases := new(phases)
+	phases := &phases{observe: b.observe}
 	ctx, watched := phases.watch(ctx, cfg)
 	build := &build{
 		config:  &b.config,

@@ -235,7 +235,7 @@ func TestArtifactInOtherAccounts(t *testing.T) {
 	alone := &Artifact{images: []regional{there}}
 	got := []any{a.Id(), a.String(), alone.Id(), a.State("atlas.artifact.metadata")}
 	want := []any{
-		"us-east-1:ami-1", "AMIs were created:\nus-east-1: ami-1\nIn account 210987654321:\nus-east-1: ami-3\n", "us-east-1:ami-3",
+		"us-east-1:ami-1", "AMIs were created:\nus-east-1: ami-1\nus-east-1 of account 210987654321: ami-3\n", "us-east-1:ami-3",
 		map[string]string{"region.us-east-1": "ami-1"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

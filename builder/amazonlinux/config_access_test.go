@@ -43,7 +43,7 @@ func TestEndpointKinds(t *testing.T) {
 			"vpce-0abc.ec2.us-east-1.vpce.amazonaws.com", "ssm.us-east-1.amazonaws.com", "iam.amazonaws.com", "sts.us-east-1.amazonaws.com", "ec2.us-west-2.amazonaws.com",
 		}},
 	} {
-		more := block{"access_key": "AKIAXXXXXXXXXXXXXXXX", "secret_key": "s"}
+		more := block{"access_key": "AKIAXXXXXXXXXXXXXXXX", "secret_key": "not-in-any-other-test"}
 		for k, v := range test.more {
 			more[k] = v
 		}

@@ -149,7 +149,7 @@ func awaitAgent(ctx context.Context, b *build, limit time.Duration, since time.T
 			return online, seen, err
 		}
 		if !since.IsZero() {
-			phasesOf(ctx).aws(since, asked)
+			phasesOf(ctx).waited("agent online, since the launch", since, asked)
 		}
 		if time.Since(watched) < watchEvery {
 			return false, seen, nil

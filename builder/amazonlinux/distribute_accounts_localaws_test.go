@@ -158,7 +158,7 @@ func TestCopyInAnotherAccount(t *testing.T) {
 	}
 	for region, image := range copies {
 		w.checkCopy(region, image, keys[region])
-		if line := region + ": " + aws.ToString(image.ImageId); !strings.Contains(r.artifact.String(), "In account "+localaws.OtherAccount+":\n") || !strings.Contains(r.artifact.String(), line) {
+		if line := region + " of account " + localaws.OtherAccount + ": " + aws.ToString(image.ImageId); !strings.Contains(r.artifact.String(), line) {
 			t.Errorf("the artifact does not name %s:\n%s", line, r.artifact)
 		}
 	}

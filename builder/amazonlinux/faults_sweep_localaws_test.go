@@ -209,16 +209,43 @@ func TestEveryCallOfASpotBuild(t *testing.T) {
 	}}.sweep(t)
 }
 
-// The calls that only a build makes that connects.
-func TestEveryCallOfAConnection(t *testing.T) {
-	t.Parallel()
-	scene{
+// connected is a scene of a build that connects to its instance.
+func connected(more block, strikes func(site) bool) scene {
+	return scene{
 		set: func(t *testing.T) (*world, block, map[string]string) {
 			t.Helper()
 			w := newWorld(t, localaws.Options{})
-			return w, w.everything(), nil
+			raw := w.template(more)
+			return w, raw, nil
 		},
 		provision: touch,
-		strikes:   func(at site) bool { return at.service == "ssm" && at.action != "GetParameter" && at.nth == 1 },
-	}.sweep(t)
+		strikes: func(at site) bool {
+			return at.service == "ssm" && at.action != "GetParameter" && at.nth == 1 && strikes(at)
+		},
+	}
+}
+
+// The calls that only a build makes that connects.
+func TestEveryCallOfAConnection(t *testing.T) {
+	t.Parallel()
+	connected(block{"skip_create_ami": true}, func(at site) bool { return at.action != "TerminateSession" }).sweep(t)
+}
+
+// The call that ends the session, before the image is made.
+func TestEveryCallOfAParting(t *testing.T) {
+	t.Parallel()
+	connected(nil, func(at site) bool { return at.action == "TerminateSession" }).sweep(t)
+}
+
+// rare are the calls that the builds above don't make, and the tests that strike them.
+var rare = map[string]string{
+	"CancelCommand":                  "TestCancelledWhileTheCommandRuns",
+	"DecodeAuthorizationMessage":     "TestDecodeAuthorizationMessages",
+	"DescribeSessions":               "TestEveryCallOfAConnection, after an answer of StartSession was lost",
+	"GetConsoleOutput":               "TestConsoleIsToldWhereTheAgentStaysAway",
+	"ResumeSession":                  "the communicator's tests of lost connections",
+	"GetServiceSetting":              "TestEveryCallOfOtherBuilds",
+	"GetInstanceProfile":             "TestEveryCallOfOtherBuilds",
+	"GetImageBlockPublicAccessState": "TestEveryCallOfOtherBuilds",
+	"DescribeVpcs":                   "TestEveryCallOfASpotBuild",
 }

@@ -118,8 +118,10 @@ func (s *stepInstance) runInstance(ctx context.Context, b *build) error {
 		if err == nil {
 			err = s.awaitRunning(ctx, b)
 		}
-		if full(err) {
-			b.ui.Say(what + ": " + awsclient.Err(err).Error())
+		if code := awsclient.Code(err); full(err) && code != "" {
+			b.ui.Say(fmt.Sprintf("%s: %s: %s", what, code, awsclient.Message(err)))
+		} else if full(err) {
+			b.ui.Say(fmt.Sprintf("%s: %v", what, err))
 		}
 		return err
 	}
@@ -194,11 +196,12 @@ func (s *stepInstance) askOnDemand(at place) func(context.Context, *build) (stri
 // profile yet. IAM tells no moment from which on it does; only the launch itself does.
 func retryProfile(ctx context.Context, launch func() error) error {
 	for started := time.Now(); ; {
+		asked := time.Now()
 		err := launch()
 		if !profileUnseen(err) || ctx.Err() != nil {
 			return err
 		}
-		phasesOf(ctx).aws(started, time.Now())
+		phasesOf(ctx).waited("instance profile seen", started, asked)
 		if time.Since(started) > profileLimit {
 			return fmt.Errorf("instance profile not visible to EC2 within %s: %w", profileLimit, awsclient.Err(err))
 		}

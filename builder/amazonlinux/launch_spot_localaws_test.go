@@ -198,7 +198,7 @@ func TestSpotInterrupted(t *testing.T) {
 		}
 		return nil
 	})
-	if r.err == nil || r.artifact != nil || !strings.Contains(r.err.Error(), "terminated") {
+	if r.err == nil || r.artifact != nil || !strings.Contains(r.err.Error(), "Server.SpotInstanceTermination") {
 		t.Errorf("artifact %v, error %v", r.artifact, r.err)
 	}
 	w.nothingLeft(r)

@@ -21,6 +21,8 @@ type phases struct {
 	list  []phaseTime // guarded by mu, one after the other
 	spans []span      // guarded by mu: AWS's, in any order, overlapping
 	calls int         // guarded by mu
+
+	observe func(what string, from, to time.Time) // told of each wait as it grows; may be nil
 }
 
 type phaseTime struct {
@@ -82,6 +84,18 @@ func (p *phases) aws(from, to time.Time) {
 		return
 	}
 	p.spans = append(p.spans, span{from, to})
+}
+
+// waited notes time in which something was not there yet on AWS's side: up to the last
+// look that did not find it. What the next look comes too late is not AWS's.
+func (p *phases) waited(what string, from, to time.Time) {
+	if p == nil {
+		return
+	}
+	p.aws(from, to)
+	if p.observe != nil {
+		p.observe(what, from, to)
+	}
 }
 
 type phasesKey struct{}

@@ -82,8 +82,7 @@ func awaitAt(ctx context.Context, what string, limit time.Duration, pace pace, a
 		if done || err != nil {
 			return err
 		}
-		// What was not there when this look began is AWS's time; what the next look comes too late, the plugin's.
-		phasesOf(ctx).aws(started, asked)
+		phasesOf(ctx).waited(what, started, asked)
 		waited := time.Since(started)
 		if waited >= limit {
 			return &waitError{what, limit, seen}

@@ -59,7 +59,8 @@ type world struct {
 	*testing.T
 	aws         *localaws.Server
 	credentials string
-	attempts    time.Duration // limit of one try of one call of a build's; 0 is the client's own
+	attempts    time.Duration                         // limit of one try of one call of a build's; 0 is the client's own
+	observe     func(what string, from, to time.Time) // told of a build's waits
 
 	mu      sync.Mutex
 	clients map[string]*ec2.Client // guarded by mu: by account and region
@@ -121,6 +122,7 @@ func (w *world) build(ctx context.Context, raw block, provision hook) result {
 	w.Helper()
 	b := new(amazonlinux.Builder)
 	b.LimitAttempts(w.attempts)
+	b.ObserveWaits(w.observe)
 	if _, _, err := b.Prepare(raw); err != nil {
 		w.Fatal(err)
 	}

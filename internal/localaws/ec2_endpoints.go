@@ -85,6 +85,9 @@ func (p *ec2Place) plannedEndpoint(in *createEndpointInput) (*vpcEndpoint, error
 	if !ours || !offered {
 		return nil, refuse("InvalidServiceName", "The Vpc Endpoint Service '%s' does not exist", in.Service)
 	}
+	if kind := valueOr(in.IPType, "ipv4"); kind != "ipv4" && kind != "service-defined" {
+		return nil, notHere("endpoints with addresses of IPv6")
+	}
 	e := &vpcEndpoint{
 		id: newID("vpce"), vpcID: v.id, service: in.Service, kind: valueOr(in.Type, "Gateway"), state: "pending",
 		policy: valueOr(in.Policy, anyPolicy), created: p.server.clock.Now(),

@@ -26,6 +26,7 @@ type image struct {
 	sourceInstance          string
 	sourceImage, sourceFrom string // of a copy: the image and its region
 	agent                   bool   // has the SSM agent inside
+	hardware
 }
 
 type launchPermission struct {
@@ -111,7 +112,7 @@ type imageDescription struct {
 	Tags           set[tag]         `xml:"tagSet"`
 	Hypervisor     string           `xml:"hypervisor"`
 	ENA            bool             `xml:"enaSupport"`
-	SRIOV          string           `xml:"sriovNetSupport"`
+	SRIOV          string           `xml:"sriovNetSupport,omitempty"`
 	Platform       string           `xml:"platformDetails"`
 	Usage          string           `xml:"usageOperation"`
 	BootMode       string           `xml:"bootMode,omitempty"`
@@ -143,8 +144,8 @@ func (p *ec2Place) describeImage(i *image) imageDescription {
 	d := imageDescription{
 		ID: i.id, State: i.state, OwnerID: i.owner, Created: ec2Time(i.created), Public: i.public, Architecture: i.architecture,
 		Type: "machine", OwnerAlias: i.ownerAlias(), RootType: "ebs", RootDevice: i.rootDevice, Name: i.name,
-		Description: i.description, Devices: setOf(i.devices), Virtualization: "hvm", Tags: p.tagSet(i.id), Hypervisor: "xen",
-		ENA: true, SRIOV: "simple", Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.bootMode, TPM: i.tpmSupport,
+		Description: i.description, Devices: setOf(i.devices), Virtualization: i.virtualization(), Tags: p.tagSet(i.id), Hypervisor: "xen",
+		ENA: i.ena(), SRIOV: i.sriov(), Platform: "Linux/UNIX", Usage: "RunInstances", BootMode: i.bootMode, TPM: i.tpmSupport,
 		Deprecation: ec2Time(i.deprecated), IMDS: i.imdsSupport, SourceInstance: i.sourceInstance,
 		SourceImage: i.sourceImage, SourceRegion: i.sourceFrom, FreeTier: true,
 	}
@@ -271,7 +272,7 @@ var imageFilters = filterTable[*image]{
 	"boot-mode":            one(func(i *image) string { return i.bootMode }),
 	"creation-date":        one(func(i *image) string { return ec2Time(i.created) }),
 	"description":          one(func(i *image) string { return i.description }),
-	"ena-support":          one(func(*image) string { return "true" }),
+	"ena-support":          one(func(i *image) string { return boolWord(i.ena()) }),
 	"free-tier-eligible":   one(func(*image) string { return "true" }),
 	"hypervisor":           one(func(*image) string { return "xen" }),
 	"image-allowed":        one(func(*image) string { return "true" }),
@@ -293,11 +294,11 @@ var imageFilters = filterTable[*image]{
 	"source-image-id":      one(func(i *image) string { return i.sourceImage }),
 	"source-image-region":  one(func(i *image) string { return i.sourceFrom }),
 	"source-instance-id":   one(func(i *image) string { return i.sourceInstance }),
-	"sriov-net-support":    one(func(*image) string { return "simple" }),
+	"sriov-net-support":    one(func(i *image) string { return i.sriov() }),
 	"state":                one(func(i *image) string { return i.state }),
 	"state-reason-code":    one(func(i *image) string { return i.stateCode }),
 	"state-reason-message": one(func(i *image) string { return i.stateMessage }),
-	"virtualization-type":  one(func(*image) string { return "hvm" }),
+	"virtualization-type":  one(func(i *image) string { return i.virtualization() }),
 	"block-device-mapping.device-name": func(i *image) []string {
 		return nonEmpty(i.devices, func(d blockDevice) string { return d.DeviceName })
 	},

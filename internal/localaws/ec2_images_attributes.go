@@ -242,7 +242,7 @@ func (s *Server) describeImageAttribute(c *call, in *imageAttributeInput) (*imag
 	case "tpmSupport":
 		out.TPM = &textValue{img.tpmSupport}
 	case "sriovNetSupport":
-		out.SRIOV = &textValue{"simple"}
+		out.SRIOV = &textValue{img.sriov()}
 	case "lastLaunchedTime":
 		out.LastLaunched = &textValue{ec2Time(img.lastLaunched)}
 	case "imdsSupport":

@@ -83,7 +83,7 @@ func (i *instance) newImage(in *createImageInput, devices []blockDevice) *image 
 		id: newID("ami"), owner: i.Account, region: i.Region, name: in.Name, description: in.Description,
 		architecture: i.architecture, state: "pending", created: i.place.server.clock.Now(),
 		rootDevice: i.rootDevice, devices: devices, sourceInstance: i.ID, sourceImage: i.ImageID, sourceFrom: i.Region,
-		imdsSupport: i.imageIMDS, bootMode: i.bootMode, agent: i.agent,
+		imdsSupport: i.imageIMDS, bootMode: i.bootMode, agent: i.agent, hardware: i.hardware,
 	}
 	if in.BootMode != "" {
 		img.bootMode = in.BootMode

@@ -53,7 +53,7 @@ func shared(t *testing.T, s *Server, name, key string, storage bool) string {
 // Another account copies an image only with the storage's permission, and what is encrypted only with the key's.
 func TestCopyOfAnothersImage(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, Options{})
+	s := startServer(t, Options{NoMachines: true})
 	theirs := ec2Client(t, s, OtherAccount)
 	enough := lets(`"kms:DescribeKey","kms:Decrypt","kms:ReEncrypt*","kms:CreateGrant"`)
 	for name, test := range map[string]struct {
@@ -74,7 +74,13 @@ func TestCopyOfAnothersImage(t *testing.T) {
 			continue
 		}
 		ok(t, err)
-		img := untilImage(t, theirs, *copied.ImageId)
+		var img types.Image
+		until(t, name+": copied", func() bool {
+			out, err := theirs.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{*copied.ImageId}})
+			ok(t, err)
+			img = out.Images[0]
+			return img.State != types.ImageStatePending
+		})
 		if img.State != test.state || test.state == types.ImageStateFailed && !strings.Contains(aws.ToString(img.StateReason.Message), "Given key ID is not accessible") {
 			t.Errorf("%s: %s, %+v", name, img.State, img.StateReason)
 		}
@@ -85,7 +91,7 @@ func TestCopyOfAnothersImage(t *testing.T) {
 func TestCLIReadsKeyPolicies(t *testing.T) {
 	awsCLI(t)
 	t.Parallel()
-	s := startServer(t, Options{})
+	s := startServer(t, Options{NoMachines: true})
 	key := customerKey(t, s, DefaultAccount, "").ID
 	wantCLI(t, s, "kms get-key-policy --key-id "+key+" --query PolicyName", "default")
 	policy := lets(`"kms:Decrypt"`)

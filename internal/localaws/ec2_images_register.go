@@ -42,6 +42,7 @@ func (s *Server) registerImage(c *call, in *registerImageInput) (*imageIDOutput,
 		id: newID("ami"), owner: c.caller.account, region: c.region, name: in.Name, description: in.Description,
 		architecture: in.Architecture, state: "available", created: c.now, rootDevice: in.RootDevice, devices: in.Devices,
 		imdsSupport: in.IMDS, bootMode: in.BootMode, tpmSupport: in.TPM, uefiData: in.UEFIData, agent: c.images().hasAgent(root),
+		hardware: hardware{paravirtual: in.Virtualization != "hvm", noENA: !isTrue(in.ENA), noSRIOV: in.SRIOV == ""},
 	}
 	if img.architecture == "" {
 		img.architecture = "i386" // as EC2 has it
@@ -65,7 +66,7 @@ func (in *registerImageInput) valid() error {
 		one("tpmSupport", in.TPM, "v2.0"),
 		one("imdsSupport", in.IMDS, "v2.0"),
 		one("sriovNetSupport", in.SRIOV, "simple"),
-		one("virtualizationType", in.Virtualization, "hvm"),
+		one("virtualizationType", in.Virtualization, "hvm", "paravirtual"),
 	} {
 		if err != nil {
 			return err

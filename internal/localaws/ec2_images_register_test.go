@@ -48,3 +48,41 @@ func TestRegisterImage(t *testing.T) {
 	})
 	wantAPIError(t, err, "InvalidSnapshot.NotFound")
 }
+
+// An image boots only on machines that have what it was registered for.
+func TestImagesThatDoNotBoot(t *testing.T) {
+	t.Parallel()
+	c := ec2Client(t, startServer(t, Options{}), DefaultAccount)
+	img := imageOf(t, c, "source")
+	register := func(name string, change func(*ec2.RegisterImageInput)) *string {
+		in := &ec2.RegisterImageInput{
+			Name: &name, Architecture: types.ArchitectureValuesX8664, RootDeviceName: img.RootDeviceName, VirtualizationType: aws.String("hvm"), EnaSupport: aws.Bool(true),
+			BlockDeviceMappings: []types.BlockDeviceMapping{{DeviceName: img.RootDeviceName, Ebs: &types.EbsBlockDevice{SnapshotId: img.BlockDeviceMappings[0].Ebs.SnapshotId}}},
+		}
+		change(in)
+		made, err := c.RegisterImage(t.Context(), in)
+		ok(t, err)
+		return made.ImageId
+	}
+	for name, test := range map[string]struct {
+		change func(*ec2.RegisterImageInput)
+		kind   types.InstanceType
+		code   string
+	}{
+		"all there":              {func(*ec2.RegisterImageInput) {}, types.InstanceTypeT3Micro, ""},
+		"without ENA":            {func(in *ec2.RegisterImageInput) { in.EnaSupport = nil }, types.InstanceTypeT3Micro, "InvalidParameterCombination"},
+		"without ENA where none": {func(in *ec2.RegisterImageInput) { in.EnaSupport = nil }, types.InstanceTypeT2Micro, ""},
+		"paravirtual":            {func(in *ec2.RegisterImageInput) { in.VirtualizationType = nil }, types.InstanceTypeT3Micro, "InvalidParameterCombination"},
+		"UEFI on an old type":    {func(in *ec2.RegisterImageInput) { in.BootMode = types.BootModeValuesUefi }, types.InstanceTypeT2Micro, "Unsupported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := register(name, test.change)
+			_, err := runOne(t, c, func(in *ec2.RunInstancesInput) { in.ImageId, in.InstanceType = id, test.kind })
+			if test.code == "" {
+				ok(t, err)
+			} else {
+				wantAPIError(t, err, test.code)
+			}
+		})
+	}
+}

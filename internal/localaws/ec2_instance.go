@@ -54,7 +54,8 @@ type instance struct {
 	spotRequestID    string
 	options          launchOptions
 	association      profileAssociation
-	kmsState         string // why a volume's key can't be used
+	hardware
+	kmsState string // why a volume's key can't be used
 
 	reason       string // "User initiated (2026-11-23 13:28:01 GMT)"
 	stateCode    string

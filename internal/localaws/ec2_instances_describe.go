@@ -121,7 +121,7 @@ func (p *ec2Place) describeInstance(i *instance) instanceDescription {
 		ID: i.ID, ImageID: i.ImageID, State: stateOf(i.State), Reason: i.reason, KeyName: i.keyName, LaunchIndex: i.launchIndex,
 		Type: i.kind.name, LaunchTime: ec2Time(i.LaunchTime), Placement: placementDescription{Zone: i.zone.name, ZoneID: i.zone.id, Tenancy: i.tenancy, HostID: i.hostID, HostGroup: i.hostGroup},
 		Monitoring: monitoringDescription{i.monitoringState()}, Architecture: i.architecture, RootType: "ebs", RootDevice: i.rootDevice,
-		Virtualization: "hvm", ClientToken: i.clientToken, Tags: p.tagSet(i.ID), Hypervisor: "xen", EBSOptimized: i.ebsOptimized, ENA: true,
+		Virtualization: i.virtualization(), ClientToken: i.clientToken, Tags: p.tagSet(i.ID), Hypervisor: "xen", EBSOptimized: i.ebsOptimized, ENA: i.ena(),
 		CPU: i.options.cpu, Capacity: i.describeCapacity(), Metadata: i.describeMetadata(), BootMode: i.bootMode,
 		CurrentBootMode: i.currentBootMode(), Platform: "Linux/UNIX", Usage: i.usage(), UsageTime: ec2Time(i.created),
 		PrivateDNS: i.options.names, Maintenance: maintenanceDescription{i.options.recovery}, Hibernation: hibernationDescription{i.options.hibernation}, Enclave: enclaveDescription{i.options.enclave},

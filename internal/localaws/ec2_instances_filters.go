@@ -42,7 +42,7 @@ func (p *ec2Place) instanceFilters() filterTable[*instance] {
 var instanceFilters = filterTable[*instance]{
 	"affinity":                            noInstance,
 	"ebs-optimized":                       one(func(i *instance) string { return boolWord(i.ebsOptimized) }),
-	"ena-support":                         one(func(*instance) string { return "true" }),
+	"ena-support":                         one(func(i *instance) string { return boolWord(i.ena()) }),
 	"enclave-options.enabled":             one(func(i *instance) string { return boolWord(i.options.enclave) }),
 	"hibernation-options.configured":      one(func(i *instance) string { return boolWord(i.options.hibernation) }),
 	"host-id":                             one(func(i *instance) string { return i.hostID }),
@@ -117,7 +117,7 @@ var instanceFilters = filterTable[*instance]{
 	"state-reason-message":                         one(func(i *instance) string { return i.stateMessage }),
 	"subnet-id":                                    one(func(i *instance) string { return i.subnetID }),
 	"tenancy":                                      one(func(i *instance) string { return i.tenancy }),
-	"virtualization-type":                          one(func(*instance) string { return "hvm" }),
+	"virtualization-type":                          one(func(i *instance) string { return i.virtualization() }),
 	"vpc-id":                                       one(func(i *instance) string { return i.vpcID }),
 	"capacity-reservation-specification.capacity-reservation-preference": one(func(i *instance) string { return i.capacity }),
 }

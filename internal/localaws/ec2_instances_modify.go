@@ -111,8 +111,11 @@ func (in *modifyInstanceInput) changes(i *instance) []change {
 	if n := i.primary(); n != nil {
 		flag(in.SourceDestCheck, &n.sourceDestCheck, false)
 	}
-	if in.ENA != nil || in.SRIOV != nil {
-		all = append(all, change{stopped: true, do: func() {}})
+	if in.ENA != nil {
+		all = append(all, change{stopped: true, do: func() { i.noENA = !isTrue(in.ENA.Value) }})
+	}
+	if in.SRIOV != nil {
+		all = append(all, change{stopped: true, do: func() { i.noSRIOV = in.SRIOV.Value != "simple" }})
 	}
 	if in.Shutdown != nil {
 		all = append(all, in.changeShutdown(i))
@@ -160,7 +163,7 @@ func (in *modifyInstanceInput) changeType(i *instance) change {
 			if !kind.runs(i.architecture) {
 				return refuse("InvalidParameterValue", "The instance type '%s' does not support the architecture '%s' of the instance.", kind.name, i.architecture)
 			}
-			return nil
+			return kind.boots(&image{hardware: i.hardware, bootMode: i.bootMode})
 		},
 		do: func() { i.kind, i.options.cpu = kind, kind.cpu() },
 	}
@@ -264,9 +267,9 @@ func (s *Server) describeInstanceAttribute(c *call, in *instanceAttributeInput) 
 	case "ebsOptimized":
 		out.EBSOptimized = &boolValue{&i.ebsOptimized}
 	case "enaSupport":
-		out.ENA = &boolValue{new(true)}
+		out.ENA = &boolValue{new(i.ena())}
 	case "sriovNetSupport":
-		out.SRIOV = &optionalText{"simple"}
+		out.SRIOV = &optionalText{i.sriov()}
 	case "kernel":
 		out.Kernel = &optionalText{}
 	case "ramdisk":

@@ -135,10 +135,7 @@ func (l *launchPlan) decideType(_ *call, in *runInput) error {
 			"You can use 'describe-instance-types' or 'describe-images' to discover the architecture of the instance type or AMI.",
 			strings.Join(l.kind.architectures(), ","), l.image.architecture)
 	}
-	if !slices.Contains(l.kind.list("virtualization"), "hvm") {
-		return refuse("InvalidParameterCombination", "Non-Windows instances with a virtualization type of 'hvm' are currently not supported for this instance type : %s", name)
-	}
-	return nil
+	return l.kind.boots(l.image)
 }
 
 func (l *launchPlan) decideOptions(c *call, in *runInput) error {

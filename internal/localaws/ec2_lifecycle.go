@@ -58,7 +58,7 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 		imageIMDS: l.image.imdsSupport, agent: l.image.agent, userData: l.userData,
 		shutdownBehavior: valueOr(d.Shutdown, "stop"), keepAlive: isTrue(d.KeepAlive), keepRunning: isTrue(d.KeepRunning),
 		ebsOptimized: isTrue(d.EBSOptimized), monitoring: isTrueIn(d.Monitoring), credits: l.credits,
-		tenancy: "default", metadata: l.metadata, capacity: "open", options: l.options,
+		tenancy: "default", metadata: l.metadata, capacity: "open", options: l.options, hardware: l.image.hardware,
 	}
 	if l.profile != nil {
 		i.profileSet(l.profile, now)

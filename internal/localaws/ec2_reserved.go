@@ -82,13 +82,13 @@ func (s *Server) releaseHosts(c *call, in *releaseHostsInput) (*releaseHostsOutp
 
 type createReservationInput struct {
 	dryRun
-	tagSpecs
-	Type        string  `query:"InstanceType"`
-	Platform    string  `query:"InstancePlatform"`
-	Zone        string  `query:"AvailabilityZone"`
-	Count       *int64  `query:"InstanceCount"`
-	Match       *string `query:"InstanceMatchCriteria"`
-	ClientToken *string `query:"ClientToken"`
+	Type        string    `query:"InstanceType"`
+	Platform    string    `query:"InstancePlatform"`
+	Zone        string    `query:"AvailabilityZone"`
+	Count       *int64    `query:"InstanceCount"`
+	Match       *string   `query:"InstanceMatchCriteria"`
+	ClientToken *string   `query:"ClientToken"`
+	Tags        []tagSpec `query:"TagSpecifications"` // the one action that has the plural
 }
 
 type reservedCapacity struct {
@@ -123,7 +123,10 @@ func (s *Server) createCapacityReservation(c *call, in *createReservationInput) 
 	if in.Count == nil || *in.Count < 1 {
 		return nil, missing("InstanceCount")
 	}
-	tags, err := in.forTypes("capacity-reservation")
+	if in.Platform != "Linux/UNIX" {
+		return nil, notHere("capacity reservations for %s", in.Platform)
+	}
+	tags, err := tagSpecs{in.Tags}.forTypes("capacity-reservation")
 	if err != nil {
 		return nil, err
 	}

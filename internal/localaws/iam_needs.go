@@ -49,7 +49,7 @@ func (s *Server) needsOf(c *call) []need {
 	return needs
 }
 
-var tagSpecificationPattern = regexp.MustCompile(`^(TagSpecification\.\d+\.)Tag\.\d+\.Key$`)
+var tagSpecificationPattern = regexp.MustCompile(`^(TagSpecifications?\.\d+\.)Tag\.\d+\.Key$`)
 
 // tagsByKind are the tags of the call's tag specifications.
 func (c *call) tagsByKind() map[string]map[string]string {
@@ -139,7 +139,7 @@ func (c *call) ec2ARN(kind, id string) string {
 func (c *call) tagPermissions() []Permission {
 	var needed []Permission
 	for name, values := range c.form {
-		if strings.HasPrefix(name, "TagSpecification.") && strings.HasSuffix(name, ".ResourceType") {
+		if strings.HasPrefix(name, "TagSpecification") && strings.HasSuffix(name, ".ResourceType") {
 			needed = append(needed, Permission{"ec2:CreateTags", c.ec2ARN(values[0], "*")})
 		}
 	}

@@ -111,7 +111,7 @@ func checkStructMembers(c *call, path string, sent map[string]any, t reflect.Typ
 		field, ok := known[name]
 		if !ok {
 			at := join(path, name)
-			return c.unknownParameter(at, memberPath(at))
+			return c.unknownParameter(at, memberPath(at, name))
 		}
 		if err := checkMembers(c, join(path, name), item, field.Type); err != nil {
 			return err
@@ -137,12 +137,14 @@ func memberName(field reflect.StructField) string {
 	return name
 }
 
-// memberPath is the way to a member as the model has it: a[0].b is A, 0, B.
-func memberPath(at string) []string {
+// memberPath is the way to a member as the model has it: a[0].b is A, 0, B. The
+// last name is the member's own, upper and lower case as they were sent.
+func memberPath(at, name string) []string {
 	var path []string
 	for _, part := range strings.FieldsFunc(at, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
 		path = append(path, upperFirst(part))
 	}
+	path[len(path)-1] = name
 	return path
 }
 

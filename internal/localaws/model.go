@@ -25,7 +25,7 @@ type serviceModel struct {
 
 // A modelShape is a type of the description, with the constraints that a value has to satisfy.
 type modelShape struct {
-	Type      string            `json:"t"` // structure, list, map, string, integer, long, boolean, timestamp, blob ...
+	Type      string            `json:"t"` // structure, list, map, string, integer, long, boolean, timestamp, blob; document: anything
 	Members   map[string]string `json:"m,omitempty"`
 	Required  []string          `json:"r,omitempty"`
 	Of        string            `json:"of,omitempty"`  // of a list's elements or a map's values

@@ -29,7 +29,7 @@ type modelChecker struct {
 	model *serviceModel
 	found []violation
 
-	unknown string // a member that the model does not have
+	unknown, unknownName string // a member that the model does not have: where it is, and its name
 }
 
 // checkModel refuses a request that the service's model does not allow. sent is
@@ -46,7 +46,7 @@ func (c *call) checkModel(sent map[string]any) error {
 	check := &modelChecker{model: m}
 	check.structure("", sent, shape)
 	if check.unknown != "" {
-		return c.unknownParameter(check.unknown, memberPath(check.unknown))
+		return c.unknownParameter(check.unknown, memberPath(check.unknown, check.unknownName))
 	}
 	if len(check.found) == 0 {
 		return nil
@@ -105,7 +105,7 @@ func (k *modelChecker) shape(name string) *modelShape { return k.model.Shapes[na
 func (k *modelChecker) structure(path string, sent map[string]any, shape *modelShape) {
 	for _, name := range slices.Sorted(maps.Keys(sent)) {
 		if _, known := shape.Members[name]; !known && k.unknown == "" {
-			k.unknown = join(path, name)
+			k.unknown, k.unknownName = join(path, name), name
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(shape.Members)) {

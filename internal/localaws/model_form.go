@@ -95,7 +95,7 @@ func (m *serviceModel) knows(shape *modelShape, path []string) bool {
 	switch {
 	case shape == nil:
 		return false
-	case len(path) == 0:
+	case len(path) == 0, shape.Type == "document":
 		return true
 	case shape.Type == "structure":
 		return m.knows(m.Shapes[shape.Members[path[0]]], path[1:])

@@ -84,7 +84,38 @@ func modelOf(t *testing.T, service string, actions []string) *serviceModel {
 			m.Shapes["none"] = &modelShape{Type: "structure"}
 		}
 	}
+	addNewer(t, service, m)
 	return m
+}
+
+// A newerModel is what the AWS SDK for Go has and the botocore that the model was made of had not.
+type newerModel struct {
+	Actions []string                          `json:"actions"`
+	Members map[string]map[string]*modelShape `json:"members"` // by shape and name
+	Enums   map[string][]string               `json:"enums"`
+}
+
+func addNewer(t *testing.T, service string, m *serviceModel) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/model_newer.json")
+	ok(t, err)
+	var all map[string]newerModel
+	ok(t, json.Unmarshal(text, &all))
+	newer := all[service]
+	m.Actions = slices.Compact(slices.Sorted(slices.Values(append(m.Actions, newer.Actions...))))
+	for name, members := range newer.Members {
+		for member, shape := range members {
+			if owner := m.Shapes[name]; owner != nil && owner.Members[member] == "" {
+				m.Shapes[name+member] = shape
+				owner.Members[member] = name + member
+			}
+		}
+	}
+	for name, more := range newer.Enums {
+		if shape := m.Shapes[name]; shape != nil {
+			shape.Enum = slices.Compact(slices.Sorted(slices.Values(append(shape.Enum, more...))))
+		}
+	}
 }
 
 func readBotocore(t *testing.T, service string) *botocoreModel {

@@ -106,6 +106,10 @@ func newCommand(c *call, d *ssmDocument, in *sendCommandIn, parameters map[strin
 // checkShape refuses what the service model does not allow.
 func (in *sendCommandIn) checkShape(c *call) error {
 	switch {
+	case deref(in.OutputS3BucketName) != "":
+		return notHere("S3, where OutputS3BucketName puts a command's output")
+	case in.CloudWatchOutput != nil && in.CloudWatchOutput.Enabled:
+		return notHere("CloudWatch Logs, where CloudWatchOutputConfig puts a command's output")
 	case len(in.InstanceIDs) == 0 && len(in.Targets) == 0:
 		return refuse("ValidationException", "Either InstanceIds or Targets must be specified")
 	case len(in.InstanceIDs) > 0 && len(in.Targets) > 0:

@@ -55,6 +55,9 @@ func (c *call) parameter(reference string, decrypt bool) (parameterView, error) 
 		return own.at(c, selector, selected, decrypt)
 	}
 	public, ok := c.server.publicParameters(c.region)[name]
+	if err := publicElsewhere(name); !ok && err != nil {
+		return parameterView{}, err
+	}
 	if !ok {
 		return parameterView{}, refuse("ParameterNotFound", "Parameter %s not found.", reference)
 	}
@@ -66,6 +69,22 @@ func (c *call) parameter(reference string, decrypt bool) (parameterView, error) 
 		view.Selector = ":" + selector
 	}
 	return view, nil
+}
+
+// publicPaths are the public parameters of AWS's that are not here, by what follows /aws/service/.
+var publicPaths = []string{
+	"ami-macos-latest", "ami-windows-latest", "aws-for-fluent-bit", "bottlerocket", "canonical", "cloud9", "datasync", "debian", "deeplearning", "ecs", "eks", "freebsd",
+	"global-infrastructure", "marketplace", "neuron", "storagegateway", "suse",
+}
+
+// publicElsewhere refuses a name or a path of a public parameter that AWS has and this server has not.
+func publicElsewhere(name string) error {
+	rest, public := strings.CutPrefix(name, "/aws/service/")
+	first, _, _ := strings.Cut(rest, "/")
+	if !public || !slices.Contains(publicPaths, first) {
+		return nil
+	}
+	return notHere("the public parameters below /aws/service/%s", first)
 }
 
 func noParameterVersion(name, selector string) error {

@@ -54,9 +54,13 @@ func getParameters(c *call, in *getParametersIn) (*getParametersOut, error) {
 	}
 	out := &getParametersOut{Parameters: []parameterView{}, InvalidParameters: []string{}}
 	for _, name := range in.Names {
-		if view, err := c.parameter(name, deref(in.WithDecryption)); err == nil {
+		view, err := c.parameter(name, deref(in.WithDecryption))
+		switch {
+		case err == nil:
 			out.Parameters = append(out.Parameters, view)
-		} else {
+		case refusedWith(err, codeNotHere):
+			return nil, err
+		default:
 			out.InvalidParameters = append(out.InvalidParameters, name)
 		}
 	}
@@ -95,6 +99,9 @@ func getParametersByPath(c *call, in *getParametersByPathIn) (*getParametersByPa
 	if !strings.HasPrefix(in.Path, "/") {
 		return nil, refuse("ValidationException", "The parameter doesn't meet the parameter name requirements. "+
 			"The parameter name must begin with a forward slash \"/\".")
+	}
+	if err := publicElsewhere(in.Path); err != nil {
+		return nil, err
 	}
 	found := []parameterView{}
 	for _, name := range c.parameterNames(true) {

@@ -76,6 +76,20 @@ func TestParametersAreRefusedAsAWSRefusesThem(t *testing.T) {
 	ok(t, err)
 }
 
+func TestPublicParametersThatAreNotHere(t *testing.T) {
+	t.Parallel()
+	c := ssmClient(t, startServer(t, Options{}))
+	const ubuntu, regions = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id", "/aws/service/global-infrastructure/regions"
+	_, err := c.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String(ubuntu)})
+	wantAPIError(t, err, "NotInLocalaws", "/aws/service/canonical")
+	_, err = c.GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{ubuntu}})
+	wantAPIError(t, err, "NotInLocalaws")
+	_, err = c.GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String(regions)})
+	wantAPIError(t, err, "NotInLocalaws", "global-infrastructure")
+	_, err = c.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/aws/service/ami-amazon-linux-latest/none")})
+	wantAPIError(t, err, "ParameterNotFound")
+}
+
 func TestTagsOfParameters(t *testing.T) {
 	t.Parallel()
 	c := ssmClient(t, startServer(t, Options{}))

@@ -48,11 +48,10 @@ type SessionType struct {
 	Properties  json.RawMessage
 }
 
-// PortProperties are the properties of a port session. All are texts.
+// PortProperties are the properties of a port session as far as they matter
+// here. The others are whatever the document has, not always texts.
 type PortProperties struct {
-	PortNumber string `json:"portNumber"`
-	Type       string `json:"type"`
-	Host       string `json:"host"`
+	Type string `json:"type"`
 }
 
 // Response is the payload of a HandshakeResponse: one processed action for

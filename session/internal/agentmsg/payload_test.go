@@ -50,13 +50,13 @@ func TestFlag(t *testing.T) {
 
 func TestHandshake(t *testing.T) {
 	r, err := DecodeRequest([]byte(`{"AgentVersion":"3.3.987.0","RequestedClientActions":[
-		{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22","localPortNumber":"0","type":"LocalPortForwarding"}}},
+		{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":22,"localPortNumber":"0","type":"LocalPortForwarding"}}},
 		{"ActionType":"KMSEncryption","ActionParameters":{"KMSKeyId":"k","Challenge":"c"}}]}`))
 	if err != nil || r.AgentVersion != "3.3.987.0" || len(r.Actions) != 2 || r.Actions[1].ActionType != ActionKMSEncryption {
 		t.Fatalf("got %+v, %v", r, err)
 	}
 	kind, port, err := DecodeSessionType(r.Actions[0].Parameters)
-	if err != nil || kind.SessionType != SessionTypePort || port != (PortProperties{PortNumber: "22", Type: PortTypeLocal}) {
+	if err != nil || kind.SessionType != SessionTypePort || port != (PortProperties{Type: PortTypeLocal}) {
 		t.Errorf("got %+v, %+v, %v", kind, port, err)
 	}
 	kind, port, err = DecodeSessionType([]byte(`{"SessionType":"Standard_Stream","Properties":null}`))
