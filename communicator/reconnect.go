@@ -267,7 +267,8 @@ func hopeless(err error) bool {
 	if errors.As(err, &answer) {
 		return hopelessCodes[answer.ErrorCode()]
 	}
-	return false
+	var algorithms *ssh.AlgorithmNegotiationError // ssh_ciphers and ssh_key_exchange_algorithms stay what they are
+	return errors.As(err, &algorithms)
 }
 
 // exitStatus is what a script exited with, if it did.

@@ -230,17 +230,23 @@ func (u *upload) drop(ctx context.Context) {
 
 // produce reads the source to its end.
 func (u *upload) produce(ctx context.Context) error {
+	var block []byte
 	for {
-		block := make([]byte, blockSize)
+		if block == nil {
+			block = make([]byte, blockSize)
+		}
 		n, ended, err := fill(u.src.from, block)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			block = block[:n]
-			u.sum.Write(block)
-			if err := u.offer(ctx, block); err != nil {
+			u.sum.Write(block[:n])
+			kept, err := u.offer(ctx, block[:n])
+			if err != nil {
 				return err
+			}
+			if kept {
+				block = nil
 			}
 			u.total += int64(n)
 		}
@@ -250,18 +256,19 @@ func (u *upload) produce(ctx context.Context) error {
 	}
 }
 
-// offer puts a block up for sending, in pieces, once there is room.
-func (u *upload) offer(ctx context.Context, block []byte) error {
+// offer puts a block up for sending, in pieces, once there is room, and tells
+// whether it was kept for that.
+func (u *upload) offer(ctx context.Context, block []byte) (kept bool, err error) {
 	if same, err := u.same(ctx, block); same || err != nil {
 		u.board.meter.add(len(block))
-		return err
+		return false, err
 	}
 	if !u.seeded && zero(block) { // the file has a hole there
 		u.board.meter.add(len(block))
-		return nil
+		return false, nil
 	}
 	if err := u.room(ctx); err != nil {
-		return err
+		return false, err
 	}
 	size := u.pieceSize(len(block))
 	u.board.mu.Lock()
@@ -272,7 +279,7 @@ func (u *upload) offer(ctx context.Context, block []byte) error {
 		u.unsent += int64(len(raw))
 	}
 	u.board.change()
-	return nil
+	return true, nil
 }
 
 // pieceSize is smaller towards the end, so that all workers end together.

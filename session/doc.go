@@ -8,6 +8,9 @@
 //	defer port.Close()
 //	conn, err := port.Dial(ctx)
 //
+// Dial fits wherever connections are asked for: as an http.Transport's
+// DialContext, say, or for golang.org/x/crypto/ssh.NewClientConn.
+//
 // The package speaks the data channel's protocol itself and leaves the control
 // API to the caller, so it depends on no AWS SDK. With aws-sdk-go-v2:
 //

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/taccoform/packer-plugin-ssm/session/internal/agentmsg"
 )
 
 // cutAgain cuts the websocket ten times.
@@ -214,6 +216,34 @@ func TestRepeatsLeaveRoom(t *testing.T) {
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestStartAfterStart has start_publication come again and again without a
+// pause before it: no reason to repeat acknowledgements.
+func TestStartAfterStart(t *testing.T) {
+	inWorld(t, func(tg *target) { _, _ = tg.Write(noise(500 << 10)) }, func(t *testing.T, w *world, p *Port) {
+		c := dialPort(t, p)
+		count := 0
+		w.mu.Lock()
+		w.up.drop = func(b []byte) bool {
+			if bytes.HasPrefix(b[4:], []byte(agentmsg.TypeAcknowledge)) {
+				count++
+			}
+			return false
+		}
+		w.mu.Unlock()
+		for range 20 {
+			time.Sleep(50 * time.Millisecond)
+			w.say(agentmsg.TypeStartPublication, "x")
+		}
+		if _, err := io.Copy(io.Discard, c); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		if synctest.Wait(); count > 700 {
+			t.Errorf("%d acknowledgements of some 500 messages", count)
 		}
 	})
 }

@@ -21,6 +21,7 @@ const (
 	pauseGrace   = 250 * time.Millisecond // what was on the way when the pause came proves nothing
 	pauseProbe   = time.Second            // paused and nothing on the way: try one message
 	stallAfter   = 25 * time.Second       // nothing heard for so long: the websocket is no good
+	deafAfter    = 60 * time.Second       // nothing acknowledged for so long, whatever else was heard
 )
 
 // source is where the data to send comes from.
@@ -76,6 +77,7 @@ type sender struct {
 	pausedAt time.Time // zero if not paused
 
 	heard    time.Time // when the agent last gave a sign, or waiting for one began
+	ackAt    time.Time // when it last acknowledged anything, or waiting for that began
 	attached time.Time // when the websocket was opened
 	wrote    time.Time // when data was last sent
 }
@@ -137,7 +139,7 @@ func (s *sender) message(now time.Time, kind agentmsg.PayloadType, payload []byt
 		return nil // an empty payload, which nobody makes
 	}
 	if s.unacked == 0 {
-		s.timer, s.heard = now, now
+		s.timer, s.heard, s.ackAt = now, now, now
 	}
 	s.turn++
 	s.flight = append(s.flight, &outgoing{frame: frame, to: s.taken, sentAt: now, sends: 1, turn: s.turn})
@@ -261,7 +263,7 @@ func (s *sender) acknowledged(number int64, now time.Time) uint64 {
 		s.latest = o.sentAt
 	}
 	s.settle(o)
-	s.timer, s.probes = now, 0
+	s.timer, s.ackAt, s.probes = now, now, 0
 	s.missing(s.flight[:i])
 	if o.sends == 1 {
 		s.judge(s.flight[:i], o.turn)
@@ -351,9 +353,11 @@ func (s *sender) silence(now time.Time) time.Duration {
 	return now.Sub(s.heard)
 }
 
-// stalled says that this websocket has brought no sign for too long.
+// stalled says that this websocket has brought no sign, or let nothing
+// through, for too long.
 func (s *sender) stalled(now time.Time) bool {
-	return s.silence(now) > stallAfter && now.Sub(s.attached) > stallAfter
+	deaf := s.unacked > 0 && now.Sub(s.ackAt) > deafAfter && now.Sub(s.attached) > deafAfter
+	return deaf || s.silence(now) > stallAfter && now.Sub(s.attached) > stallAfter
 }
 
 // newID makes a random UUID.

@@ -30,6 +30,7 @@ type stream struct {
 	acks []agentmsg.Acknowledge // to be written at once
 	more []agentmsg.Acknowledge // given before, to be repeated at the pace of data
 	turn bool                   // the next message is one of more if both could go
+	gap  bool                   // there was a pause, or an end of a websocket: the last acknowledgements may be lost
 }
 
 func newStream(opts *Options) *stream {
@@ -94,6 +95,7 @@ func (s *stream) receive(m *agentmsg.Message) error {
 		s.restart((*sender).start)
 	case agentmsg.TypePausePublication:
 		s.with(func(q *sender) {
+			s.gap = true
 			q.pause(time.Now())
 			s.log.Info("publication paused", "rate", int(q.pacer.rate))
 		})
@@ -159,6 +161,7 @@ func (s *stream) acknowledge(m *agentmsg.Message) error {
 func (s *stream) write(ctx context.Context, p pipe) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer func() { s.with(func(*sender) { s.gap = true }) }()
 	s.restart((*sender).attach)
 	for {
 		frame, wait, err := s.next(time.Now())
@@ -182,12 +185,15 @@ func (s *stream) write(ctx context.Context, p pipe) error {
 }
 
 // restart takes in, by f, that messages may go through again, and repeats the
-// last acknowledgements.
+// last acknowledgements if some may be lost.
 func (s *stream) restart(f func(*sender, time.Time)) {
 	now := time.Now()
 	s.mu.Lock()
 	f(&s.send, now)
-	s.repeat(s.recv.again(now))
+	if s.gap {
+		s.gap = false
+		s.repeat(s.recv.again(now))
+	}
 	s.mu.Unlock()
 	s.poke()
 }

@@ -102,7 +102,7 @@ func TestAlgorithmsAreThoseOfTheTemplate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, localaws.Options{})
-			more["ssh_timeout"] = "30s" // long enough for a busy machine
+			more["ssh_timeout"] = "2m" // what is hopeless does not wait for it
 			r := w.inside(more, prints("id -un", "ec2-user"))
 			if r.err == nil || !strings.HasPrefix(r.err.Error(), "connect: ") || !strings.Contains(r.err.Error(), "no common algorithm") {
 				t.Errorf("error %v\n%s", r.err, r.ui)

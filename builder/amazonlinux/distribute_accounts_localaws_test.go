@@ -3,20 +3,11 @@
 package amazonlinux_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -27,60 +18,6 @@ import (
 
 // An account has this role in the other one from the start.
 const roleThere = "arn:aws:iam::" + localaws.OtherAccount + ":role/OrganizationAccountAccessRole"
-
-// kms asks KMS for an account in a region.
-func (w *world) kms(account, region, action string, in, out any) {
-	w.Helper()
-	body, err := json.Marshal(in)
-	if err != nil {
-		w.Fatal(err)
-	}
-	r, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.aws.URL(), bytes.NewReader(body))
-	if err != nil {
-		w.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	r.Header.Set("X-Amz-Target", "TrentService."+action)
-	id, secret := w.aws.Credentials(account)
-	sum := sha256.Sum256(body)
-	by := aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}
-	if err := v4.NewSigner().SignHTTP(w.Context(), by, r, hex.EncodeToString(sum[:]), "kms", region, time.Now()); err != nil {
-		w.Fatal(err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		w.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		w.Fatalf("%s: %s", action, answer.Status)
-	}
-	if out != nil {
-		if err := json.NewDecoder(answer.Body).Decode(out); err != nil {
-			w.Fatal(err)
-		}
-	}
-}
-
-// keyOf makes a KMS key in an account, with a policy unless that is "", and returns its ARN.
-func (w *world) keyOf(account, region, policy string) string {
-	w.Helper()
-	in := map[string]string{}
-	if policy != "" {
-		in["Policy"] = policy
-	}
-	var made struct{ KeyMetadata struct{ Arn string } }
-	w.kms(account, region, "CreateKey", in, &made)
-	return made.KeyMetadata.Arn
-}
-
-// aliased makes a key of the other account's under an alias.
-func (w *world) aliased(region, alias string) string {
-	w.Helper()
-	arn := w.keyOf(localaws.OtherAccount, region, "")
-	w.kms(localaws.OtherAccount, region, "CreateAlias", map[string]string{"AliasName": alias, "TargetKeyId": arn}, nil)
-	return arn
-}
 
 // lending is the policy of a key that lets the other account copy what it encrypts.
 const lending = `{"Version":"2012-10-17","Statement":[
@@ -108,7 +45,7 @@ func (w *world) there() map[string]types.Image {
 }
 
 // nothingLent fails the test if the other account still may read an image of the build's, or its snapshots.
-func (w *world) nothingLent(region, id string) {
+func (w *world) nothingLent(id string) {
 	w.Helper()
 	c := w.ec2In(localaws.DefaultAccount, region)
 	launch, err := c.DescribeImageAttribute(w.Context(), &ec2.DescribeImageAttributeInput{ImageId: aws.String(id), Attribute: types.ImageAttributeNameLaunchPermission})
@@ -144,7 +81,7 @@ func (w *world) copied(more block) block {
 func TestCopyInAnotherAccount(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	keys := map[string]string{region: w.aliased(region, "alias/theirs"), west: w.aliased(west, "alias/theirs")}
+	keys := map[string]string{region: w.aliased(region), west: w.aliased(west)}
 	r := w.build(t.Context(), w.copied(block{
 		"deprecate_after": "90d", "deregistration_protection": block{"enabled": true}, "ami_org_arns": []string{orgARN},
 	}), nil)
@@ -198,7 +135,7 @@ func (w *world) checkCopy(region string, image types.Image, key string) {
 func TestCopyUnderKeysByRegion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	own, all := w.keyOf(localaws.OtherAccount, west, ""), w.aliased(region, "alias/theirs")
+	own, all := w.keyOf(localaws.OtherAccount, west, ""), w.aliased(region)
 	r := w.build(t.Context(), w.unconnected(block{"ami_copy": []block{{
 		"role_arn": roleThere, "regions": []string{region, west, europe}, "kms_key_id": "alias/theirs",
 		"region_kms_key_ids": block{west: own, europe: ""}, "tag": []block{{"key": "Region", "value": "{{ .BuildRegion }}"}},
@@ -222,7 +159,7 @@ func TestCopyInAnotherAccountIsDestroyed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{NoMachines: true})
 	r := w.build(t.Context(), w.unconnected(block{"ami_copy": []block{{"role_arn": roleThere, "session_name": "packer-web"}}}), nil)
-	w.nothingLent(region, r.regional(t)[region])
+	w.nothingLent(r.regional(t)[region])
 	if copies := w.there(); len(copies) != 1 || aws.ToBool(copies[region].BlockDeviceMappings[0].Ebs.Encrypted) {
 		t.Errorf("copies %+v", copies)
 	}
@@ -291,7 +228,7 @@ func TestCopyReplaces(t *testing.T) {
 	if aws.ToString(now.ImageId) == old || tag(now.Tags, "Side") != "there" {
 		t.Errorf("there is %+v, was %s", now, old)
 	}
-	w.nothingLent(region, mine)
+	w.nothingLent(mine)
 	if left := w.aws.Leftovers(); len(left) != 4 { // an image and a snapshot on each side
 		t.Errorf("left: %q", left)
 	}
@@ -359,8 +296,8 @@ func TestCopyByAStrictRole(t *testing.T) {
 func TestCopyWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	w.aliased(region, "alias/theirs")
-	w.aliased(west, "alias/theirs")
+	w.aliased(region)
+	w.aliased(west)
 	r := w.build(t.Context(), w.copied(block{"kms_key_id": w.keyOf(localaws.DefaultAccount, region, "")}), nil)
 	for _, want := range []string{"distribute: ", "Given key ID is not accessible", "must let account " + localaws.OtherAccount + " use it (kms:DescribeKey", "kept, because"} {
 		if r.err == nil || !strings.Contains(r.err.Error(), want) {
@@ -370,7 +307,7 @@ func TestCopyWithoutTheKey(t *testing.T) {
 	if copies := w.there(); len(copies) > 0 {
 		t.Errorf("failed copies are left: %v", copies)
 	}
-	w.nothingLent(region, w.named(region)[0])
+	w.nothingLent(w.named(region)[0])
 }
 
 // An account learns of what it is lent only after a moment.
@@ -383,95 +320,5 @@ func TestCopyWaitsToSeeTheImage(t *testing.T) {
 	r := w.build(t.Context(), w.unconnected(block{"ami_copy": []block{{"role_arn": roleThere}}}), nil)
 	if r.err != nil || len(w.there()) != 1 {
 		t.Errorf("%v\n%s", r.err, r.ui)
-	}
-}
-
-// strikesOfCopies are the calls that only a build with copies in another account
-// makes: those of its plan, and all from the first look at the image on.
-func strikesOfCopies() []strike {
-	list := []strike{{"AssumeRole", 1}, {"DescribeRegions", 1}, {"CopyImage", 1}, {"CopyImage", 2}}
-	for nth := 29; nth <= 46; nth++ {
-		list = append(list, strike{"", nth})
-	}
-	return list
-}
-
-// Each of those calls refused, unanswered, without its answer, or cancelled at: what the other account keeps is
-// what the user is told of, and it may read nothing that it was only lent.
-func TestCopyInAnotherAccountFaults(t *testing.T) {
-	t.Parallel()
-	for name, fault := range map[string]func(context.CancelFunc) localaws.Fault{
-		"refused":   func(context.CancelFunc) localaws.Fault { return localaws.Fault{Deny: true} },
-		"throttled": func(context.CancelFunc) localaws.Fault { return localaws.Fault{Code: "RequestLimitExceeded"} },
-		"unanswered": func(context.CancelFunc) localaws.Fault {
-			return localaws.Fault{Drop: true, After: true}
-		},
-		"cancelled": func(cancel context.CancelFunc) localaws.Fault {
-			return localaws.Fault{Before: func(localaws.Call) { cancel() }}
-		},
-		"expired": func(context.CancelFunc) localaws.Fault { return localaws.Fault{Code: "RequestExpired", Times: -1} },
-	} {
-		for _, at := range strikesOfCopies() {
-			t.Run(fmt.Sprintf("%s %s", name, at), func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t, localaws.Options{NoMachines: true})
-				w.aliased(region, "alias/theirs")
-				w.aliased(west, "alias/theirs")
-				raw := w.copied(block{"deprecate_after": "90d"})
-				before := w.aws.Leftovers()
-				w.struck(raw, nil, at, fault, func(w *world, r result) {
-					if harmless := name == "throttled" || name == "unanswered"; harmless && r.err != nil {
-						w.Errorf("the build failed: %v", r.err)
-					}
-					w.verdictIsRight(r)
-					w.lentIsTold(r)
-					if left := w.untold(r, before); len(left) > 0 {
-						w.Errorf("left and not told:\n%s", strings.Join(left, "\n"))
-					}
-				})
-			})
-		}
-	}
-}
-
-// lentIsTold fails the test if the other account may still read what it was lent and the user is not told.
-func (w *world) lentIsTold(r result) {
-	w.Helper()
-	for _, id := range w.named(region) {
-		found, err := w.ec2In(localaws.OtherAccount, region).DescribeImages(w.Context(), &ec2.DescribeImagesInput{ImageIds: []string{id}})
-		if err == nil && len(found.Images) > 0 && !strings.Contains(r.ui.errors(), "permission of account "+localaws.OtherAccount+" on "+id) {
-			w.Errorf("the other account may use %s, and nobody is told", id)
-		}
-	}
-}
-
-// -on-error=ask: the copies are tried again, lent what they need, and nothing stays lent.
-func TestAskRetriesCopies(t *testing.T) {
-	t.Parallel()
-	for action, nth := range map[string]int{"CopyImage": 3, "ModifySnapshotAttribute": 1, "EnableImageDeprecation": 2} {
-		t.Run(action, func(t *testing.T) {
-			t.Parallel()
-			w := newWorld(t, localaws.Options{NoMachines: true})
-			defer w.aws.Inject(localaws.Fault{Action: action, Nth: nth, Deny: true})()
-			r := w.build(t.Context(), w.unconnected(block{
-				"packer_on_error": "ask", "deprecate_after": "1d", "ami_copy": []block{{"role_arn": roleThere, "regions": []string{region, west}}},
-			}), nil)
-			if r.err != nil || len(w.there()) != 2 || strings.Count(r.ui.String(), "asked: ") != 1 {
-				t.Fatalf("copies %v, %v\n%s", w.there(), r.err, r.ui)
-			}
-			w.nothingLent(region, r.regional(t)[region])
-		})
-	}
-}
-
-// What can't be taken back in the build is taken back at its end, and the image is whole all the same.
-func TestLoanIsTakenBackLater(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, localaws.Options{NoMachines: true})
-	defer w.aws.Inject(localaws.Fault{Action: "ModifySnapshotAttribute", Nth: 2, Deny: true})()
-	r := w.build(t.Context(), w.unconnected(block{"ami_copy": []block{{"role_arn": roleThere}}}), nil)
-	w.nothingLent(region, r.regional(t)[region])
-	if strings.Contains(r.ui.String(), "leaves behind") {
-		t.Errorf("told as left:\n%s", r.ui)
 	}
 }

@@ -55,11 +55,22 @@ func (s *stepDistribute) lendTo(ctx context.Context, b *build, home *pending, ac
 		if !slices.Contains(users, account) {
 			s.owe(b, l)
 		}
-		if err := l.change(ctx, home.api, true); err != nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.give(ctx, home.api); err != nil {
 			return fmt.Errorf("let account %s read %s: %w", account, id, err)
 		}
 	}
 	return nil
+}
+
+// give makes the loan. Its answer is waited for: a request that AWS still works on
+// when it is taken back would win over that.
+func (l loan) give(ctx context.Context, api *ec2Calls) error {
+	ctx, cancel := creating(ctx)
+	defer cancel()
+	return l.change(ctx, api, true)
 }
 
 // owe notes a loan before it is made.

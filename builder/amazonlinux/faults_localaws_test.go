@@ -40,16 +40,7 @@ func (w *world) closeEgress() {
 	}
 }
 
-// everything is a template whose build makes everything that a build can make.
-func (w *world) everything() block {
-	w.closeEgress()
-	return w.template(block{
-		"tags":     block{"Name": "web", "Base": "{{ .SourceAMI }}"},
-		"run_tags": block{"Team": "tests"},
-		"temporary_iam_instance_profile_policy_document": extraPolicy(),
-	})
-}
-
+// extraPolicy is what a template allows provisioners beside what the agent needs.
 func extraPolicy() block {
 	return block{"Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}}}
 }

@@ -6,11 +6,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/taccoform/packer-plugin-ssm/internal/localaws"
 )
@@ -51,14 +58,14 @@ type kind struct {
 	heals    bool          // the build succeeds all the same
 	retries  int           // of the template; 0 for the default
 	attempts time.Duration // limit of one try; 0 for the default
-	effect   bool          // is about the call's effect, so not for a call that only looks
+	changes  bool          // not for a call that only looks: it has no effect, and whatever refuses it is the same
 	fault    localaws.Fault
 	then     func(w *world, cancel context.CancelFunc) // what happens at the call, beside the fault
 }
 
 const (
 	throttling = "RequestLimitExceeded"
-	hung       = 700 * time.Millisecond // is given up on
+	hung       = 1500 * time.Millisecond // is given up on
 )
 
 // expired is what each service says of credentials that have expired.
@@ -67,10 +74,10 @@ var expired = map[string]string{"ec2": "RequestExpired", "ssm": "ExpiredTokenExc
 var kinds = []kind{
 	{name: "refused", fault: localaws.Fault{Deny: true}},
 	{name: "throttled", heals: true, fault: localaws.Fault{Code: throttling}},
-	{name: "throttled for good", retries: 2, fault: localaws.Fault{Code: throttling, Times: -1}},
+	{name: "throttled for good", changes: true, retries: 2, fault: localaws.Fault{Code: throttling, Times: -1}},
 	{name: "unanswered", heals: true, attempts: hung, fault: localaws.Fault{Hang: true}},
-	{name: "unanswered after its effect", heals: true, effect: true, attempts: hung, fault: localaws.Fault{Hang: true, After: true}},
-	{name: "unanswered for good", retries: 2, attempts: hung, fault: localaws.Fault{Hang: true, Times: -1}},
+	{name: "unanswered after its effect", heals: true, changes: true, attempts: hung, fault: localaws.Fault{Hang: true, After: true}},
+	{name: "unanswered for good", changes: true, retries: 2, attempts: hung, fault: localaws.Fault{Hang: true, Times: -1}},
 	{name: "answer lost", heals: true, fault: localaws.Fault{Drop: true, After: true}},
 	{name: "credentials expired", then: func(w *world, _ context.CancelFunc) {
 		for service, code := range expired {
@@ -100,7 +107,7 @@ func (s scene) sweep(t *testing.T) {
 			continue
 		}
 		for _, k := range kinds {
-			if k.effect && at.looks() {
+			if k.changes && at.looks() {
 				continue
 			}
 			t.Run(at.String()+" "+k.name, func(t *testing.T) {
@@ -237,15 +244,105 @@ func TestEveryCallOfAParting(t *testing.T) {
 	connected(nil, func(at site) bool { return at.action == "TerminateSession" }).sweep(t)
 }
 
-// rare are the calls that the builds above don't make, and the tests that strike them.
+// others are templates whose builds make a call that the others don't.
+var others = map[string]struct {
+	more block
+	set  func(w *world) // what the build finds
+}{
+	"GetInstanceProfile": {block{"shared_iam_instance_profile": "builders", "skip_create_ami": true}, func(w *world) {
+		if _, r := w.launched(block{"shared_iam_instance_profile": "builders"}); r.err != nil {
+			w.Fatal(r.err)
+		}
+	}},
+	"GetServiceSetting":                   {block{"iam_mode": "default_host_management", "skip_create_ami": true}, (*world).hostManagement},
+	"GetImageBlockPublicAccessState":      {block{"ami_groups": []string{"all"}}, nil},
+	"EnableImageDeregistrationProtection": {block{"deregistration_protection": block{"enabled": true}}, nil},
+	"GetEbsEncryptionByDefault":           {block{"encrypt_boot": false}, nil},
+	"GetEbsDefaultKmsKeyId": {block{"encrypt_boot": true, "ami_users": []string{localaws.OtherAccount}}, func(w *world) {
+		_, err := w.ec2().ModifyEbsDefaultKmsKeyId(w.Context(), &ec2.ModifyEbsDefaultKmsKeyIdInput{KmsKeyId: aws.String(w.key(region))})
+		if err != nil {
+			w.Fatal(err)
+		}
+	}},
+}
+
+func TestEveryCallOfOtherBuilds(t *testing.T) {
+	t.Parallel()
+	for action, test := range others {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			scene{
+				set: func(t *testing.T) (*world, block, map[string]string) {
+					t.Helper()
+					w := newWorld(t, localaws.Options{NoMachines: true})
+					if test.set != nil {
+						test.set(w)
+					}
+					return w, w.unconnected(test.more), nil
+				},
+				strikes: func(at site) bool { return at.action == action },
+			}.sweep(t)
+		})
+	}
+}
+
+// rare are the calls that are made only after something else has gone wrong, and the tests that make them do so.
 var rare = map[string]string{
-	"CancelCommand":                  "TestCancelledWhileTheCommandRuns",
-	"DecodeAuthorizationMessage":     "TestDecodeAuthorizationMessages",
-	"DescribeSessions":               "TestEveryCallOfAConnection, after an answer of StartSession was lost",
-	"GetConsoleOutput":               "TestConsoleIsToldWhereTheAgentStaysAway",
-	"ResumeSession":                  "the communicator's tests of lost connections",
-	"GetServiceSetting":              "TestEveryCallOfOtherBuilds",
-	"GetInstanceProfile":             "TestEveryCallOfOtherBuilds",
-	"GetImageBlockPublicAccessState": "TestEveryCallOfOtherBuilds",
-	"DescribeVpcs":                   "TestEveryCallOfASpotBuild",
+	"CancelCommand":              "runcommand's tests of cancelling",
+	"DecodeAuthorizationMessage": "TestDecodeAuthorizationMessages",
+	"DescribeSnapshots":          "TestCopyFails",
+	"DescribeSessions":           "TestEveryCallOfAConnection: an answer of StartSession is lost",
+	"GetConsoleOutput":           "TestConsoleIsToldWhereTheAgentStaysAway",
+	"ResumeSession":              "the communicator's tests of lost connections",
+}
+
+// connecting are the calls that TestEveryCallOfAConnection and TestEveryCallOfAParting strike.
+var connecting = []string{"DescribeInstanceInformation", "SendCommand", "GetCommandInvocation", "StartSession", "TerminateSession"}
+
+// No call of AWS's that the builder can make is left out.
+func TestNoCallIsLeftOut(t *testing.T) {
+	t.Parallel()
+	struck := append(slices.Collect(maps.Keys(rare)), connecting...)
+	struck = append(struck, slices.Collect(maps.Keys(others))...)
+	whole, raw, _ := wholeAgain(t)
+	spot := newWorld(t, localaws.Options{NoMachines: true})
+	for w, raw := range map[*world]block{whole: raw, spot: spot.spot()} {
+		before := len(w.aws.Calls())
+		if r := w.build(t.Context(), raw, nil); r.err != nil {
+			t.Fatal(r.err)
+		}
+		for _, at := range sitesOf(w.aws.Calls()[before:]) {
+			struck = append(struck, at.action)
+		}
+	}
+	for _, action := range callsOfClients(t) {
+		if !slices.Contains(struck, action) {
+			t.Errorf("no fault strikes %s", action)
+		}
+	}
+}
+
+// callsOfClients are the calls that clients.go lists.
+func callsOfClients(t *testing.T) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "clients.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var calls []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, isType := n.(*ast.TypeSpec)
+		if !isType || !strings.HasSuffix(spec.Name.Name, "Calls") {
+			return true
+		}
+		if list, isStruct := spec.Type.(*ast.StructType); isStruct {
+			for _, field := range list.Fields.List {
+				for _, name := range field.Names {
+					calls = append(calls, name.Name)
+				}
+			}
+		}
+		return false
+	})
+	return calls
 }

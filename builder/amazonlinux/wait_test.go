@@ -110,7 +110,7 @@ func TestImagesAreSeenInTime(t *testing.T) {
 				if err != nil || late > test.late {
 					t.Errorf("%s, %s: seen %s late, want %s; %v", name, whole, late, test.late, err)
 				}
-				if most := 35 + int(whole/farPoll); name == "even" && looks+reads > most {
+				if most := 35 + int(whole/farPoll) + int(whole/progressEvery); name == "even" && looks+reads > most {
 					t.Errorf("%s, %s: %d looks and %d at the snapshots, want %d", name, whole, looks, reads, most)
 				}
 			})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ func TestMain(m *testing.M) {
 	_ = os.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	_ = os.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	_ = os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0") // of the machines' helpers, which would sleep a second each
+	debug.SetGCPercent(400)
 	sideBySide()
 	os.Exit(m.Run())
 }

@@ -82,6 +82,8 @@ func (s *Server) ec2InstanceOperations() map[string]operation {
 		"DescribeNetworkAcls":                        queryOp(s.describeNetworkACLs),
 		"DescribeDhcpOptions":                        queryOp(s.describeDHCPOptions),
 		"DescribePrefixLists":                        queryOp(s.describePrefixLists),
+		"AssociateAddress":                           queryOp(s.associateAddress),
+		"DisassociateAddress":                        queryOp(s.disassociateAddress),
 		"CreatePlacementGroup":                       queryOp(s.createPlacementGroup),
 		"DeletePlacementGroup":                       queryOp(s.deletePlacementGroup),
 		"DescribePlacementGroups":                    queryOp(s.describePlacementGroups),

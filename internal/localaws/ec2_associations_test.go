@@ -92,6 +92,8 @@ func TestRefusalsOfImagesAndVolumes(t *testing.T) {
 	wantAPIError(t, err, "InvalidAMIID.NotFound", "The image ids '[ami-12345678, ami-12345679]' do not exist")
 	_, err = c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ExecutableUsers: []string{"me"}})
 	wantAPIError(t, err, "InvalidUserID.Malformed", "me")
+	_, err = c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{Owners: []string{"099720109477"}})
+	wantAPIError(t, err, "NotInLocalaws", "Canonical")
 	_, err = c.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{NextToken: aws.String("NQ==")})
 	wantAPIError(t, err, "InvalidParameterValue", "pagination token")
 	_, err = c.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: aws.String("ami-12345678")})

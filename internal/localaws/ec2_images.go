@@ -221,6 +221,9 @@ func (c *call) imagesAsked(in *describeImagesInput) ([]*image, error) {
 			return nil, refuse("InvalidUserID.Malformed", "Invalid user id: \"%s\"", owner)
 		}
 	}
+	if err := publishersElsewhere(in.Owners); err != nil {
+		return nil, err
+	}
 	for _, who := range in.Launchers {
 		if who != "self" && who != "all" && !accountPattern.MatchString(who) {
 			return nil, refuse("InvalidUserID.Malformed", "Invalid user id: \"%s\"", who)
@@ -243,6 +246,26 @@ func (c *call) imagesAsked(in *describeImagesInput) ([]*image, error) {
 		old := !i.deprecated.IsZero() && !c.now.Before(i.deprecated)
 		return old && i.owner != account && !isTrue(in.Deprecated)
 	}), nil
+}
+
+// publishers are accounts whose public images are in every region of AWS's, and not here.
+var publishers = map[string]string{
+	"013907871322": "SUSE", "099720109477": "Canonical", "125523088429": "Fedora", "136693071363": "Debian", "309956199498": "Red Hat",
+	"679593333241": "AWS Marketplace", "782442783595": "FreeBSD", "792107900819": "Rocky Linux", "801119661308": "Microsoft Windows",
+	"aws-marketplace": "AWS Marketplace",
+}
+
+// publishersElsewhere refuses to look among the images of such accounts alone: finding nothing would be no answer of AWS's.
+func publishersElsewhere(owners []string) error {
+	for _, owner := range owners {
+		if publishers[owner] == "" {
+			return nil
+		}
+	}
+	if len(owners) == 0 {
+		return nil
+	}
+	return notHere("the images of %s", publishers[owners[0]])
 }
 
 // ownerAliases stand for accounts of AWS's own and of sellers.

@@ -164,7 +164,7 @@ func (l *launchPlan) connect(i *instance) (*networkInterface, error) {
 	n := p.addInterface(l.subnet, ip, l.network.Description)
 	n.groupIDs, n.instanceID, n.attachmentID = l.groupIDs, i.ID, newID("eni-attach")
 	n.attached, n.deleteOnTermination = i.created, valueOr(l.network.DeleteOnTermination, true)
-	if l.publicIP {
+	if n.autoPublic = l.publicIP; n.autoPublic {
 		n.publicIP = p.server.ec2.publicAddress().String()
 	}
 	p.setTags(n.id, l.tags["network-interface"])

@@ -14,6 +14,9 @@ type launchOptions struct {
 
 // decideOthers checks what has no larger part of the launch to itself.
 func (l *launchPlan) decideOthers(c *call, in *runInput) error {
+	if !l.spot && in.Template == nil && slices.ContainsFunc(in.TagSpecifications, func(spec tagSpec) bool { return spec.ResourceType == "spot-instances-request" }) {
+		return refuse("InvalidParameterValue", "'spot-instances-request' is not a valid taggable resource type for this operation.")
+	}
 	if len(in.Licenses) > 0 {
 		return notHere("license configurations, which LicenseSpecification names")
 	}

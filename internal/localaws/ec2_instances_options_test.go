@@ -67,9 +67,7 @@ func TestLaunchOptionsRefused(t *testing.T) {
 		"fabric adapter": {func(in *ec2.RunInstancesInput) {
 			in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: aws.Int32(0), InterfaceType: aws.String("efa")}}
 		}, "NotInLocalaws"},
-		"elastic inference": {func(in *ec2.RunInstancesInput) {
-			in.ElasticInferenceAccelerators = []types.ElasticInferenceAccelerator{{Type: aws.String("eia1.medium")}}
-		}, "NotInLocalaws"},
+		"an address of IPv6": {func(in *ec2.RunInstancesInput) { in.Ipv6AddressCount = aws.Int32(1) }, "NotInLocalaws"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := runOne(t, c, test.change)

@@ -127,6 +127,9 @@ var creditFilters = filterTable[creditDescription]{
 
 // describeCredits lists, without ids, only the instances with unlimited credits.
 func (s *Server) describeCredits(c *call, in *describeCreditsInput) (*describeCreditsOutput, error) {
+	if err := in.notBoth(in.IDs, "instancesSet"); err != nil {
+		return nil, err
+	}
 	found, err := c.instancesAsked(in.IDs, nil)
 	if err != nil {
 		return nil, err

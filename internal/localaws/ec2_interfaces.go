@@ -16,6 +16,7 @@ type networkInterface struct {
 	groupIDs            []string
 	privateIP           netip.Addr
 	publicIP            string
+	autoPublic          bool // gets a public address with every start of its instance
 	mac                 string
 	zone                availabilityZone
 
@@ -199,6 +200,9 @@ func (p *ec2Place) interfaceFilters() filterTable[*networkInterface] {
 
 func (s *Server) describeNetworkInterfaces(c *call, in *describeInterfacesInput) (*describeInterfacesOutput, error) {
 	p := c.place()
+	if err := in.notBoth(in.IDs, "networkInterfaceIds"); err != nil {
+		return nil, err
+	}
 	all, err := byID(in.IDs, p.interfaces, p.findInterface)
 	if err != nil {
 		return nil, err

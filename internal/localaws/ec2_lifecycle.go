@@ -210,7 +210,7 @@ func (p *ec2Place) hasElasticIP(n *networkInterface) bool {
 func (i *instance) start() {
 	s := i.place.server
 	i.reason, i.LaunchTime = "", s.clock.Now()
-	if n, sub := i.primary(), i.place.subnets[i.subnetID]; n != nil && n.publicIP == "" && sub != nil && sub.mapPublicIP {
+	if n := i.primary(); n != nil && n.publicIP == "" && n.autoPublic {
 		n.publicIP = s.ec2.publicAddress().String()
 	}
 	i.begin()
@@ -265,6 +265,7 @@ func (i *instance) ended() {
 	}
 	for _, n := range p.interfacesOf(i.ID) {
 		if n.deleteOnTermination {
+			p.releaseFrom(n)
 			delete(p.interfaces, n.id)
 			delete(p.tags, n.id)
 		} else {

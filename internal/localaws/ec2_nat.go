@@ -280,6 +280,7 @@ func (s *Server) releaseAddress(c *call, in *releaseAddressInput) (*done, error)
 type describeAddressesInput struct {
 	dryRun
 	AllocationIDs []string `query:"AllocationId"`
+	PublicIPs     []string `query:"PublicIp"`
 	Filters       []filter `query:"Filter"`
 }
 
@@ -288,6 +289,9 @@ type addressDescription struct {
 	AssociationID string   `xml:"associationId,omitempty"`
 	Domain        string   `xml:"domain"`
 	InterfaceID   string   `xml:"networkInterfaceId,omitempty"`
+	InstanceID    string   `xml:"instanceId,omitempty"`
+	PrivateIP     string   `xml:"privateIpAddress,omitempty"`
+	Owner         string   `xml:"networkInterfaceOwnerId,omitempty"`
 	PublicIP      string   `xml:"publicIp"`
 	Pool          string   `xml:"publicIpv4Pool"`
 	BorderGroup   string   `xml:"networkBorderGroup"`
@@ -316,11 +320,29 @@ func (s *Server) describeAddresses(c *call, in *describeAddressesInput) (*descri
 	if err != nil {
 		return nil, err
 	}
-	all, err = addressFilters.keep(in.Filters, func(a *elasticIP) map[string]string { return p.tags[a.id] }, all)
+	for _, ip := range in.PublicIPs {
+		if _, err := p.address("", ip); err != nil {
+			return nil, err
+		}
+	}
+	all = slices.DeleteFunc(all, func(a *elasticIP) bool { return len(in.PublicIPs) > 0 && !slices.Contains(in.PublicIPs, a.ip.String()) })
+	all, err = addressFilters.with("instance-id", func(a *elasticIP) string {
+		if n := p.interfaces[a.interfaceID]; n != nil {
+			return n.instanceID
+		}
+		return ""
+	}).keep(in.Filters, func(a *elasticIP) map[string]string { return p.tags[a.id] }, all)
 	if err != nil {
 		return nil, err
 	}
 	return &describeAddressesOutput{setFrom(all, func(a *elasticIP) addressDescription {
-		return addressDescription{a.id, a.associationID, "vpc", a.interfaceID, a.ip.String(), "amazon", p.region, p.tagSet(a.id)}
+		d := addressDescription{
+			AllocationID: a.id, AssociationID: a.associationID, Domain: "vpc", InterfaceID: a.interfaceID, PublicIP: a.ip.String(), Pool: "amazon",
+			BorderGroup: p.region, Tags: p.tagSet(a.id),
+		}
+		if n := p.interfaces[a.interfaceID]; n != nil {
+			d.InstanceID, d.PrivateIP, d.Owner = n.instanceID, n.privateIP.String(), p.account
+		}
+		return d
 	})}, in.check()
 }

@@ -105,6 +105,9 @@ func (p *ec2Place) describeHost(h *dedicatedHost) hostDescription {
 
 func (s *Server) describeHosts(c *call, in *describeHostsInput) (*describeHostsOutput, error) {
 	p := c.place()
+	if err := in.notBoth(in.IDs, "hostIds"); err != nil {
+		return nil, err
+	}
 	found, err := byID(in.IDs, p.hosts, func(id string) (*dedicatedHost, error) {
 		if p.hosts[id] == nil {
 			return nil, refuse("InvalidHostID.NotFound", "The specified Dedicated Host ID '%s' does not exist", id)

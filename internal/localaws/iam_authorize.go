@@ -1,7 +1,9 @@
 package localaws
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -180,8 +182,11 @@ func (s *Server) denyByFault(c *call) error {
 	defer s.mu.Unlock()
 	c.needed = s.permissionsOf(c)
 	q := question{action: c.service + ":" + c.action, resource: "*"}
-	if len(c.needed) > 0 {
-		q.action, q.resource = c.needed[0].Action, c.needed[0].Resource
+	for _, p := range c.needed { // the call's own permission, not that to tag what it makes
+		if p.Action == q.action {
+			q.resource = p.Resource
+			break
+		}
 	}
 	return c.deny(q, "with an explicit deny in a service control policy")
 }
@@ -196,6 +201,24 @@ type (
 		Values authorizationItems[map[string]string] `json:"values"`
 	}
 )
+
+// messageKey seals encoded messages, so that no other text is taken for one.
+var messageKey = newSecret(40)
+
+// sealed is a message with what proves that it is from here.
+func sealed(message string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(hex.EncodeToString(hmacSHA256([]byte(messageKey), message)) + message))
+}
+
+// unsealed reads a sealed message.
+func unsealed(text string) (string, bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil || len(raw) < 2*sha256.Size {
+		return "", false
+	}
+	message := string(raw[2*sha256.Size:])
+	return message, sealed(message) == text
+}
 
 // encodeAuthorization is what DecodeAuthorizationMessage reads.
 func encodeAuthorization(who principal, q question, why string) string {
@@ -223,5 +246,5 @@ func encodeAuthorization(who principal, q question, why string) string {
 	if err != nil {
 		return ""
 	}
-	return base64.RawURLEncoding.EncodeToString(text)
+	return sealed(string(text))
 }

@@ -127,9 +127,10 @@ func (k *modelChecker) structure(path string, sent map[string]any, shape *modelS
 func (k *modelChecker) value(path string, sent any, shape *modelShape) {
 	switch value := sent.(type) {
 	case map[string]any:
-		if shape.Type == "structure" {
+		switch shape.Type {
+		case "structure":
 			k.structure(path, value, shape)
-		} else if shape.Type == "map" {
+		case "map":
 			k.mapping(path, value, shape)
 		}
 	case []any:

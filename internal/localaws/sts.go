@@ -1,7 +1,6 @@
 package localaws
 
 import (
-	"encoding/base64"
 	"regexp"
 	"strings"
 	"time"
@@ -111,11 +110,11 @@ type decodeAuthorizationIn struct {
 type decodeAuthorizationOut struct{ DecodedMessage string }
 
 func decodeAuthorizationMessage(_ *call, in *decodeAuthorizationIn) (*decodeAuthorizationOut, error) {
-	text, err := base64.RawURLEncoding.DecodeString(in.EncodedMessage)
-	if err != nil || !strings.HasPrefix(string(text), `{"allowed"`) {
+	message, ok := unsealed(in.EncodedMessage)
+	if !ok {
 		return nil, refuse("InvalidAuthorizationMessageException", "Message is not valid")
 	}
-	return &decodeAuthorizationOut{string(text)}, nil
+	return &decodeAuthorizationOut{message}, nil
 }
 
 var sessionNamePattern = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
