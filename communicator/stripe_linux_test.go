@@ -224,9 +224,9 @@ func TestSessionsLostInATransfer(t *testing.T) {
 			t.Parallel()
 			g := newGuest(t)
 			c := g.connect(t, communicator.Config{})
-			content := random(24 << 20)
+			content := random(18 << 20)
 			// Not to be read twice: what was not confirmed is kept.
-			in := onlyReader{&hookReader{bytes.NewReader(content), 16 << 20, func() { g.loseSome(lose) }}}
+			in := onlyReader{&hookReader{bytes.NewReader(content), 14 << 20, func() { g.loseSome(lose) }}}
 			if err := c.Upload("/tmp/f", in, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -386,7 +386,7 @@ func runLocally(t *testing.T, dir, script string) (string, error) {
 func TestLargeUploadsHoldLittleMemory(t *testing.T) {
 	g := newGuest(t)
 	c := g.connect(t, communicator.Config{})
-	const size = 144 << 20
+	const size = 120 << 20
 	runtime.GC()
 	var before runtime.MemStats
 	runtime.ReadMemStats(&before)

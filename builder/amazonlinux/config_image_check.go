@@ -37,7 +37,11 @@ func (c *ImageConfig) check(r *report) {
 	r.unless(len(c.AMIDescription) <= maxDescriptionLength, "ami_description",
 		shorten(c.AMIDescription), "at most 255 characters")
 	for i := range c.AMIMappings {
-		c.AMIMappings[i].check(r, fmt.Sprintf("ami_block_device_mappings[%d]", i))
+		option := fmt.Sprintf("ami_block_device_mappings[%d]", i)
+		c.AMIMappings[i].check(r, option)
+		if c.AMIMappings[i].KMSKeyID != "" {
+			r.addf("%s.kms_key_id: AWS takes a key only at the launch; delete it, or give the device in launch_block_device_mappings, whose volumes the AMI has, too", option)
+		}
 	}
 	r.oneOf("imds_support", c.IMDSSupport, imdsV2, imdsNone)
 	r.oneOf("boot_mode", c.BootMode, "uefi")

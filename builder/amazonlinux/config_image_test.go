@@ -73,6 +73,7 @@ func TestImageRefuses(t *testing.T) {
 		"boot mode":            {block{"boot_mode": "legacy-bios"}, `boot_mode: "legacy-bios" is not allowed; it takes "uefi"`},
 		"snapshots alone":      {block{"force_delete_snapshot": true}, "without force_deregister = true"},
 		"polling":              {block{"aws_polling": block{"max_attempts": -1}}, "aws_polling.max_attempts"},
+		"device's key":         {block{"ami_block_device_mappings": []block{{"device_name": "/dev/sdf", "volume_size": 5, "encrypted": true, "kms_key_id": "alias/x"}}}, "AWS takes a key only at the launch"},
 		"copy by nobody":       {block{"ami_copy": []block{{"regions": []string{"us-west-2"}}}}, "ami_copy[0].role_arn: it is missing"},
 		"copy by a user":       {block{"ami_copy": []block{{"role_arn": "arn:aws:iam::210987654321:user/x"}}}, "ami_copy[0].role_arn"},
 		"copy's session":       {block{"ami_copy": []block{{"role_arn": copier, "session_name": "a b"}}}, "ami_copy[0].session_name"},
@@ -129,5 +130,26 @@ func TestDeprecation(t *testing.T) {
 		if (want == "") != got.IsZero() || want != "" && got.Format(time.DateOnly) != want {
 			t.Errorf("%q: %s, want %s", after, got, want)
 		}
+	}
+}
+
+// Variables of JSON templates are filled in everywhere but in the tags, which wait for the source image.
+func TestCopyIsRendered(t *testing.T) {
+	b, err := prepare(t, with(block{
+		"packer_user_variables": map[string]string{"role": copier, "place": "us-west-2", "key": "alias/there"},
+		"ami_copy": []block{{
+			"role_arn": "{{user `role`}}", "regions": []string{"{{user `place`}}"},
+			"region_kms_key_ids": block{"us-west-2": "{{user `key`}}"}, "tags": block{"Of": "{{ .SourceAMI }}"},
+		}},
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := b.config.AMICopies[0]
+	if key, _ := c.key("us-west-2"); c.RoleARN != copier || c.Regions[0] != "us-west-2" || key != "alias/there" || c.Tags["Of"] != "{{ .SourceAMI }}" {
+		t.Errorf("%+v", c)
+	}
+	if _, err := prepare(t, with(block{"ami_copy": []block{{"role_arn": copier, "session_name": "{{ .SourceAMI }}"}}})); err == nil {
+		t.Error("what only the plan knows is taken for a session's name")
 	}
 }

@@ -69,7 +69,8 @@ type BlockDevice struct {
 	// Operations per second: 3000 to 80000 for `gp3`, 100 to 64000 for `io1`,
 	// 100 to 256000 for `io2`, which need it; the other types don't take it.
 	IOPS int `mapstructure:"iops"`
-	// The KMS key: id, ARN, or `alias/name`. Needs `encrypted = true`. Default: the account's default key for EBS.
+	// The KMS key: id, ARN, or `alias/name`. Needs `encrypted = true`. Of `launch_block_device_mappings` alone: AWS takes
+	// it only at the launch. Default: the account's default key for EBS.
 	KMSKeyID string `mapstructure:"kms_key_id"`
 	// Leave the device out that the source AMI has. Conflicts with all but `device_name`. Default: `false`.
 	NoDevice bool `mapstructure:"no_device"`

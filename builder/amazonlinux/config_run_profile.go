@@ -205,7 +205,7 @@ func (c *ProfileConfig) checkTemporary(r *report) {
 }
 
 func (p *PolicyDocument) check(r *report, option string) {
-	r.oneOf(option+".Version", p.Version, policyVersion, "2008-10-17")
+	r.oneOf(option+".Version", p.Version, policyVersion) // IAM takes no older one
 	if len(p.Statement) == 0 {
 		r.addf("%s: it has no Statement; add one, or delete the block", option)
 	}

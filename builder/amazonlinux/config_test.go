@@ -166,6 +166,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"group":                {block{"security_group_ids": []string{"web"}}, `security_group_ids[0]: "web" is not allowed`},
 		"both groups":          {block{"security_group_id": id, "security_group_ids": []string{id}}, "both are given"},
 		"profile and policy":   {block{"iam_instance_profile": "x", "temporary_iam_instance_profile_policy_document": block{"Statement": []block{statement}}}, "which iam_instance_profile replaces"},
+		"old policy":           {block{"temporary_iam_instance_profile_policy_document": block{"Version": "2008-10-17", "Statement": []block{{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}}}}}, `Version: "2008-10-17"`},
 		"empty policy":         {block{"temporary_iam_instance_profile_policy_document": block{"Version": "2012-10-17"}}, "it has no Statement"},
 		"volume type":          {block{"root_volume": block{"type": "ssd"}}, `root_volume.type: "ssd" is not allowed`},
 		"iops on gp2":          {block{"root_volume": block{"type": "gp2", "iops": 3000}}, `root_volume.iops: type "gp2" does not take it`},

@@ -27,12 +27,10 @@ func TestBlockDeviceFields(t *testing.T) {
 	}
 	var volumes map[string]types.Volume
 	r := w.during(block{
-		"instance_type": "m5d.large",
-		"root_volume":   block{"size": 20, "type": "gp3", "iops": 4000, "throughput": 500, "encrypted": true, "kms_key_id": key},
+		"root_volume": block{"size": 20, "type": "gp3", "iops": 4000, "throughput": 500, "encrypted": true, "kms_key_id": key},
 		"launch_block_device_mappings": []block{
 			{"device_name": "/dev/sdf", "volume_size": 100, "volume_type": "gp3", "iops": 5000, "throughput": 300, "encrypted": true, "kms_key_id": key, "delete_on_termination": false},
 			{"device_name": "/dev/sdg", "snapshot_id": aws.ToString(kept.SnapshotId)},
-			{"device_name": "/dev/sdh", "virtual_name": "ephemeral0"},
 			{"device_name": "/dev/sdi", "volume_size": 1},
 		},
 		"ami_block_device_mappings": []block{
@@ -73,7 +71,7 @@ func (w *world) checkDevices(image types.Image, snapshot string) {
 	if j := ebs("/dev/sdj"); aws.ToInt32(j.VolumeSize) != 50 || aws.ToInt32(j.Iops) != 3500 || aws.ToInt32(j.Throughput) != 200 || !aws.ToBool(j.Encrypted) || aws.ToBool(j.DeleteOnTermination) {
 		w.Errorf("/dev/sdj %+v", j)
 	}
-	if k := ebs("/dev/sdk"); aws.ToString(k.SnapshotId) != snapshot || k.VolumeType != types.VolumeTypeIo2 || aws.ToInt32(k.VolumeSize) != 8 || !aws.ToBool(k.DeleteOnTermination) {
+	if k := ebs("/dev/sdk"); aws.ToString(k.SnapshotId) != snapshot || k.VolumeType != types.VolumeTypeIo2 || aws.ToInt32(k.Iops) != 1000 || aws.ToInt32(k.VolumeSize) != 8 || !aws.ToBool(k.DeleteOnTermination) {
 		w.Errorf("/dev/sdk %+v", k)
 	}
 	if got := aws.ToString(devices["/dev/sdl"].VirtualName); got != "ephemeral1" {
@@ -97,5 +95,19 @@ func TestNoDeviceAtLaunch(t *testing.T) {
 	}, func(id string) { volumes = w.volumesOf(id) })
 	if image := w.imageIn(region, r.regional(t)[region]); len(volumes) != 1 || len(image.BlockDeviceMappings) != 1 {
 		t.Errorf("volumes %v, devices of the image %+v", volumes, image.BlockDeviceMappings)
+	}
+}
+
+// An instance store volume is where the template maps it, as the instance's metadata tells.
+func TestInstanceStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, localaws.Options{})
+	const look = `token=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token) &&
+		curl -sf -H "X-aws-ec2-metadata-token: $token" http://169.254.169.254/latest/meta-data/block-device-mapping/ephemeral0`
+	r := w.inside(block{
+		"instance_type": "m3.large", "launch_block_device_mappings": []block{{"device_name": "/dev/sdh", "virtual_name": "ephemeral0"}},
+	}, prints(look, "sdh"))
+	if r.err != nil {
+		t.Errorf("%v\n%s", r.err, r.ui)
 	}
 }

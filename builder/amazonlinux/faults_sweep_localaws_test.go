@@ -94,7 +94,8 @@ type scene struct {
 	strikes   func(site) bool // which calls; nil for all
 }
 
-// sweep strikes the calls of a scene's build one by one.
+// sweep strikes the calls of a scene's build one by one. Only of looks, which are asked again without anybody's
+// help but the SDK's, are several struck in one build where the fault heals.
 func (s scene) sweep(t *testing.T) {
 	t.Helper()
 	w, raw, _ := s.set(t)
@@ -102,23 +103,50 @@ func (s scene) sweep(t *testing.T) {
 	if r := w.build(t.Context(), raw, s.provision); r.err != nil {
 		t.Fatalf("without a fault: %v\n%s", r.err, r.ui)
 	}
+	var looks []site
 	for _, at := range sitesOf(w.aws.Calls()[before:]) {
 		if s.strikes != nil && !s.strikes(at) {
 			continue
 		}
+		if at.looks() {
+			looks = append(looks, at)
+		}
 		for _, k := range kinds {
-			if k.changes && at.looks() {
+			if at.looks() && (k.changes || k.heals) {
 				continue
 			}
-			t.Run(at.String()+" "+k.name, func(t *testing.T) {
-				t.Parallel()
-				s.strike(t, at, k)
-			})
+			s.run(t, k, at)
+		}
+	}
+	for i := range (len(looks) + looksAtOnce - 1) / looksAtOnce {
+		var struck []site
+		for j := i; j < len(looks); j += (len(looks) + looksAtOnce - 1) / looksAtOnce { // those far from each other
+			struck = append(struck, looks[j])
+		}
+		for _, k := range kinds {
+			if k.heals && !k.changes {
+				s.run(t, k, struck...)
+			}
 		}
 	}
 }
 
-func (s scene) strike(t *testing.T, at site, k kind) {
+// looksAtOnce is how many looks of a build are struck by a fault that heals.
+const looksAtOnce = 6
+
+func (s scene) run(t *testing.T, k kind, at ...site) {
+	t.Helper()
+	names := make([]string, len(at))
+	for i := range at {
+		names[i] = at[i].String()
+	}
+	t.Run(strings.Join(names, "+")+" "+k.name, func(t *testing.T) {
+		t.Parallel()
+		s.strike(t, k, at)
+	})
+}
+
+func (s scene) strike(t *testing.T, k kind, sites []site) {
 	t.Helper()
 	w, raw, old := s.set(t)
 	if k.retries > 0 {
@@ -127,23 +155,27 @@ func (s scene) strike(t *testing.T, at site, k kind) {
 	w.attempts = k.attempts
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var struck atomic.Bool
-	f := k.fault
-	f.Service, f.Action, f.Region, f.Nth = at.service, at.action, at.region, at.nth
-	if k.name == "credentials expired" {
-		f.Code = expired[at.service] // of this call, too
-	}
-	f.Before = func(localaws.Call) {
-		if !struck.Swap(true) && k.then != nil {
-			k.then(w, cancel)
-		}
-	}
 	before, calls, changes := w.aws.Leftovers(), len(w.aws.Calls()), len(w.aws.Changes())
-	w.aws.Inject(f)
+	struck := make([]atomic.Bool, len(sites))
+	for i, at := range sites {
+		f := k.fault
+		f.Service, f.Action, f.Region, f.Nth = at.service, at.action, at.region, at.nth
+		if k.name == "credentials expired" {
+			f.Code = expired[at.service] // of this call, too
+		}
+		f.Before = func(localaws.Call) {
+			if !struck[i].Swap(true) && k.then != nil {
+				k.then(w, cancel)
+			}
+		}
+		w.aws.Inject(f)
+	}
 	r := w.build(ctx, raw, s.provision)
 	w.aws.Heal()
-	if !struck.Load() && !at.looks() {
-		t.Error("the build does not make the call")
+	for i, at := range sites {
+		if !struck[i].Load() && !at.looks() {
+			t.Errorf("the build does not call %s", at)
+		}
 	}
 	w.judge(k, r, before, old, w.aws.Changes()[changes:])
 	if t.Failed() {

@@ -83,7 +83,7 @@ func stop(ctx context.Context, b *build) error {
 		b.ui.Say(fmt.Sprintf("Stopping %s...", b.instance.id))
 		_, err := b.aws.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{b.instance.id}})
 		if err != nil {
-			return err
+			return whyNot(ctx, b, err)
 		}
 	}
 	return awaitAt(ctx, "instance "+b.instance.id+" stopped", b.config.waitLimit(stoppedLimit), due(usuallyStopped), func(ctx context.Context) (bool, string, error) {
@@ -108,18 +108,23 @@ func createImage(ctx context.Context, b *build, p *pending) error {
 	ctx, cancel := creating(ctx)
 	defer cancel()
 	made, err := p.api.CreateImage(ctx, imageInput(b))
-	switch awsclient.Code(err) {
-	case "InvalidAMIName.Duplicate":
+	if awsclient.Code(err) == "InvalidAMIName.Duplicate" {
 		return p.adopt(ctx, b, err)
-	case "IncorrectInstanceState", instanceNotFound:
-		// Its state says more: a spot instance that AWS took back, say.
-		return errors.Join(checkAlive(ctx, b), awsclient.Err(err))
 	}
 	if err != nil {
-		return err
+		return whyNot(ctx, b, err)
 	}
 	p.known(b, aws.ToString(made.ImageId))
 	return nil
+}
+
+// whyNot adds to a refusal that is about the instance's state what its end was: a spot instance
+// that AWS took back, say, or the timer of instance_ttl.
+func whyNot(ctx context.Context, b *build, refused error) error {
+	if code := awsclient.Code(refused); code != "IncorrectInstanceState" && code != instanceNotFound {
+		return refused
+	}
+	return errors.Join(checkAlive(ctx, b), awsclient.Err(refused))
 }
 
 // imageInput is the image as EC2 takes it: tagged and described at creation.

@@ -23,8 +23,8 @@ type stretch struct {
 func TestPhasesAreHonest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{Delays: &localaws.Delays{
-		IAMPropagation: 1500 * time.Millisecond, InstancePending: time.Second, AgentOnline: time.Second, Stopping: 1500 * time.Millisecond,
-		ImagePending: 3 * time.Second, CopyPending: 2 * time.Second, EC2Consistency: 300 * time.Millisecond, APILatency: 20 * time.Millisecond,
+		IAMPropagation: 4 * time.Second, InstancePending: 4 * time.Second, AgentOnline: 2 * time.Second, Stopping: 4 * time.Second,
+		ImagePending: 4 * time.Second, CopyPending: 4 * time.Second, EC2Consistency: 300 * time.Millisecond, APILatency: 20 * time.Millisecond,
 	}})
 	var mu sync.Mutex
 	told := map[time.Time]stretch{} // the longest of those that begin at the same time

@@ -146,6 +146,9 @@ func (i *instance) metadataTree() metadataLeaves {
 	set("ami-manifest-path", "(unknown)")
 	set("block-device-mapping/ami", i.rootDevice)
 	set("block-device-mapping/root", i.rootDevice)
+	for name, device := range i.instanceStore {
+		set("block-device-mapping/"+name, device)
+	}
 	set("hostname", "")
 	set("instance-action", "none")
 	set("instance-id", i.ID)

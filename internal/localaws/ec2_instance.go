@@ -54,6 +54,7 @@ type instance struct {
 	spotRequestID    string
 	options          launchOptions
 	association      profileAssociation
+	instanceStore    map[string]string // mapped devices by virtual name: "ephemeral0" to "sdb"
 	hardware
 	kmsState string // why a volume's key can't be used
 

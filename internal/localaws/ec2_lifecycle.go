@@ -59,6 +59,7 @@ func (l *launchPlan) newInstance(p *ec2Place, now time.Time, reservation string,
 		shutdownBehavior: valueOr(d.Shutdown, "stop"), keepAlive: isTrue(d.KeepAlive), keepRunning: isTrue(d.KeepRunning),
 		ebsOptimized: isTrue(d.EBSOptimized), monitoring: isTrueIn(d.Monitoring), credits: l.credits,
 		tenancy: "default", metadata: l.metadata, capacity: "open", options: l.options, hardware: l.image.hardware,
+		instanceStore: l.instanceStore(),
 	}
 	if l.profile != nil {
 		i.profileSet(l.profile, now)

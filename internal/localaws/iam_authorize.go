@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -134,6 +135,13 @@ func contextOf(who principal, now time.Time) map[string][]string {
 		"aws:securetransport":  {"true"}, // stands in for AWS's endpoints, which have no other
 		"aws:sourceip":         {"127.0.0.1"},
 		"aws:principaltype":    {"AssumedRole"},
+		"aws:epochtime":        {strconv.FormatInt(now.Unix(), 10)},
+		"aws:viaawsservice":    {"false"},
+
+		"aws:principalisawsservice": {"false"},
+	}
+	if strings.HasPrefix(who.accessKeyID, "ASIA") {
+		context["aws:multifactorauthpresent"] = []string{"false"} // long-term keys do not have the key at all
 	}
 	if who.user != "" {
 		context["aws:username"] = []string{who.user}

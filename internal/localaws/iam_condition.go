@@ -97,7 +97,7 @@ func (q question) holds(test conditionTest, key string, policy []string) bool {
 		return slices.ContainsFunc(policy, func(p string) bool { return strings.EqualFold(p, strconv.FormatBool(!present)) })
 	}
 	if !present {
-		return test.ifExists || test.negated || test.every
+		return test.ifExists || test.every || test.negated && !test.set
 	}
 	fits := func(value string) bool {
 		some := slices.ContainsFunc(policy, func(p string) bool { return test.compare(q.expand(p), value) })

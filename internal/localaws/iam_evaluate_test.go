@@ -71,6 +71,7 @@ func TestConditions(t *testing.T) {
 		`{"ForAllValues:StringEquals":{"aws:Absent":["Name"]}}`:                                   true,
 		`{"ForAnyValue:StringEquals":{"aws:TagKeys":["Owner"]}}`:                                  true,
 		`{"ForAnyValue:StringEquals":{"aws:Absent":["Owner"]}}`:                                   false,
+		`{"ForAnyValue:StringNotEquals":{"aws:Absent":["Owner"]}}`:                                false,
 		`{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/deep/*"}}`:                           true,
 		`{"ArnLike":{"aws:PrincipalArn":"arn:*"}}`:                                                false,
 		`{"ArnNotLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/deep/*"}}`:                        false,

@@ -187,6 +187,9 @@ func (shape *modelShape) quote(value any) string {
 	if shape.Sensitive {
 		return ""
 	}
+	if n, isNumber := value.(float64); isNumber {
+		value = strconv.FormatFloat(n, 'f', -1, 64)
+	}
 	return fmt.Sprintf("'%v' ", value)
 }
 

@@ -65,6 +65,10 @@ func TestModelRefusesAsSSMDoes(t *testing.T) {
 			one + "Value '[]' at 'names' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 		"DescribeInstanceInformation": {map[string]any{"MaxResults": 4.0},
 			one + "Value '4' at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 5"},
+		"CancelCommand": {map[string]any{"CommandId": strings.Repeat("0", 37)},
+			one + "Value '" + strings.Repeat("0", 37) + "' at 'commandId' failed to satisfy constraint: Member must have length less than or equal to 36"},
+		"ListCommandInvocations": {map[string]any{"MaxResults": 1e7},
+			one + "Value '10000000' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 50"},
 		"PutParameter": {map[string]any{"Name": "n", "Value": "secret", "Type": "Odd"},
 			one + "Value 'Odd' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [String, StringList, SecureString]"},
 	} {

@@ -158,6 +158,7 @@ func TestCLIReadsSessions(t *testing.T) {
 	awsCLI(t)
 	t.Parallel()
 	s, id := online(t, startServer(t, Options{}))
+	s.SetChannelModel(datachannel.Model{WorkerStart: time.Hour}) // a worker gives up 15 s after its start, and nobody opens this session
 	started, err := ssmClient(t, s).StartSession(t.Context(), &ssm.StartSessionInput{
 		Target: &id, DocumentName: aws.String("AWS-StartSSHSession"), Reason: aws.String("why"),
 	})
