@@ -15,6 +15,7 @@ FUZZTIME ?= 300000x
 # What stands on its own and is used by the targets below; see tools/.
 PACKER   := $(TOOLS)/packer
 AWSCLIENT := $(TOOLS)/session-manager-plugin
+PEER     := $(TOOLS)/packer-plugin-amazon
 LINT     := $(TOOLS)/golangci-lint
 SDC      := $(TOOLS)/packer-sdc
 
@@ -33,13 +34,16 @@ install-dev: build $(PACKER) ## Install the plugin where your own Packer finds i
 	$$(command -v packer || echo $(PACKER)) plugins install --path $(BIN) github.com/taccoform/ssm
 
 .PHONY: tools
-tools: $(PACKER) $(AWSCLIENT) ## Build Packer and AWS's session-manager-plugin from their Go modules.
+tools: $(PACKER) $(AWSCLIENT) $(PEER) ## Build Packer, its amazon plugin and AWS's session-manager-plugin from their Go modules.
 
 $(PACKER): tools/packer/go.mod tools/packer/go.sum
 	@tools/build packer github.com/hashicorp/packer $@
 
 $(AWSCLIENT): tools/session-manager-plugin/go.mod tools/session-manager-plugin/go.sum
 	@tools/build session-manager-plugin github.com/aws/session-manager-plugin/src/sessionmanagerplugin-main $@
+
+$(PEER): tools/packer-plugin-amazon/go.mod tools/packer-plugin-amazon/go.sum
+	@tools/build packer-plugin-amazon github.com/hashicorp/packer-plugin-amazon $@
 
 $(LINT): tools/lint/go.mod tools/lint/go.sum
 	@tools/build lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint $@
@@ -91,8 +95,12 @@ lint: $(LINT) ## Run the linters of .golangci.yml.
 prereqs: ## Install what the simulated instances need from the system (openssh-server, uidmap, sudo).
 	@tools/prereqs
 
+.PHONY: prereqs-test
+prereqs-test: ## The same, and the AWS CLI, which only tests need.
+	@tools/prereqs test
+
 .PHONY: test
-test: prereqs tools build ## Run all tests with the race detector.
+test: prereqs-test tools build ## Run all tests with the race detector.
 	go test -race -p 2 -timeout 20m ./...
 
 .PHONY: fuzz

@@ -35,10 +35,16 @@ func New(ctx context.Context, dir, packer, plugin string, environ ...string) (*P
 			return nil, err
 		}
 	}
-	if out, err := p.Command(ctx, dir, "plugins", "install", "--path", plugin, Source).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("packer plugins install: %w: %s", err, bytes.TrimSpace(out))
+	return p, p.Install(ctx, plugin, Source)
+}
+
+// Install installs one more plugin: its binary, and its address in a template's required_plugins.
+func (p *Packer) Install(ctx context.Context, plugin, source string) error {
+	out, err := p.Command(ctx, filepath.Dir(plugin), "plugins", "install", "--path", plugin, source).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("packer plugins install %s: %w: %s", source, err, bytes.TrimSpace(out))
 	}
-	return p, nil
+	return nil
 }
 
 // With is the same Packer with more variables in its environment; later ones win.
