@@ -15,7 +15,7 @@ import (
 	"github.com/taccoform/packer-plugin-ssm/internal/sandbox"
 )
 
-// What all tests share: the binaries, and a Packer that has the plugin installed.
+// What all tests share: the binaries, and a Packer that has the plugin installed, and the one that its users come from.
 var (
 	root   string
 	plugin string
@@ -54,6 +54,9 @@ func prepare(ctx context.Context, dir string) (err error) {
 		return fmt.Errorf("make tools build: %w: %s", err, bytes.TrimSpace(out))
 	}
 	plugin = filepath.Join(root, "dist", "packer-plugin-ssm")
-	packer, err = sandbox.New(ctx, dir, filepath.Join(root, ".cache", "bin", "packer"), plugin)
-	return err
+	tools := filepath.Join(root, ".cache", "bin")
+	if packer, err = sandbox.New(ctx, dir, filepath.Join(tools, "packer"), plugin); err != nil {
+		return err
+	}
+	return packer.Install(ctx, filepath.Join(tools, "packer-plugin-amazon"), peersSource)
 }

@@ -69,10 +69,16 @@ func (w *world) run(ctx context.Context, dir string, args ...string) outcome {
 	return outcome{output.String(), command.ProcessState.ExitCode()}
 }
 
+// plenty bounds a run that is expected to succeed, that of the peer with its own waits included: one that hangs is
+// interrupted, so that it tells where, and leaves no process.
+const plenty = 4 * time.Minute
+
 // must is run for what has to succeed.
 func (w *world) must(dir string, args ...string) outcome {
 	w.Helper()
-	o := w.run(w.Context(), dir, args...)
+	ctx, cancel := context.WithTimeout(w.Context(), plenty)
+	defer cancel()
+	o := w.run(ctx, dir, args...)
 	if o.exit != 0 {
 		w.Fatalf("packer %s: exit %d, want 0", strings.Join(args, " "), o.exit)
 	}

@@ -1,0 +1,4 @@
+region = "us-west-2"
+tags = {
+  team = "containers"
+}

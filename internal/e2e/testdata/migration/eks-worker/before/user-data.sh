@@ -1,0 +1,3 @@
+#!/bin/bash
+mkdir -p /etc/eks
+touch /etc/eks/user-data-ran

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -eu
+[ "$(cat /etc/private/state)" = configured ]

@@ -1,0 +1,3 @@
+#!/bin/bash
+mkdir -p /etc/batch
+touch /etc/batch/bootstrapped

@@ -1,0 +1,4 @@
+#!/bin/sh
+set -eu
+mkdir -p /data
+echo "$PURPOSE" >/etc/batch/purpose
