@@ -6,7 +6,7 @@ import "time"
 
 // AWSPolling limits the waits for AWS. It is read as wall-clock time: `delay_seconds` times
 // `max_attempts` is how long each wait may take, whatever a look itself takes. How often the plugin looks is its own
-// business, every 1 to 3 seconds.
+// business: every second while the end is near, and otherwise every 2 to 5 seconds.
 type AWSPolling struct {
 	// Seconds, the first factor of the limit. Default: 15 where `max_attempts` is given.
 	DelaySeconds int `mapstructure:"delay_seconds"`

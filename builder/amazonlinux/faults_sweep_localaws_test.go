@@ -74,7 +74,6 @@ var expired = map[string]string{"ec2": "RequestExpired", "ssm": "ExpiredTokenExc
 var kinds = []kind{
 	{name: "refused", fault: localaws.Fault{Deny: true}},
 	{name: "throttled", heals: true, fault: localaws.Fault{Code: throttling}},
-	{name: "throttled for good", changes: true, retries: 2, fault: localaws.Fault{Code: throttling, Times: -1}},
 	{name: "unanswered", heals: true, attempts: hung, fault: localaws.Fault{Hang: true}},
 	{name: "unanswered after its effect", heals: true, changes: true, attempts: hung, fault: localaws.Fault{Hang: true, After: true}},
 	{name: "unanswered for good", changes: true, retries: 2, attempts: hung, fault: localaws.Fault{Hang: true, Times: -1}},

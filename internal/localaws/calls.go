@@ -135,14 +135,25 @@ func resourceIDs(c *call, parameters map[string]string) []string {
 	var found []string
 	for name, value := range parameters {
 		if strings.Contains(value, "-") && !secret(name) { // as every id and ARN does
-			found = append(found, resourcePattern.FindAllString(value, -1)...)
+			found = append(found, resourcesIn(value)...)
 		}
 	}
 	if !isRead(c.action) {
-		found = append(found, resourcePattern.FindAllString(string(c.result), -1)...)
+		found = append(found, resourcesIn(string(c.result))...)
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+// resourcesIn are the ids and ARNs in a text. The pattern is asked about its words only that may be one.
+func resourcesIn(text string) []string {
+	var found []string
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == '"' }) {
+		if strings.ContainsRune(word, '-') || strings.Contains(word, "arn:") {
+			found = append(found, resourcePattern.FindAllString(word, -1)...)
+		}
+	}
+	return found
 }
 
 func isRead(action string) bool {

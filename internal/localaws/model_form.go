@@ -12,11 +12,18 @@ import (
 type formTree struct {
 	model  *serviceModel
 	form   url.Values
-	member string // what stands between a list's name and an element's number
+	member string          // what stands between a list's name and an element's number
+	names  map[string]bool // of the form's parameters, and of what they are in
 }
 
 func (c *call) formTree() *formTree {
-	t := &formTree{model: models()[c.service], form: c.form}
+	t := &formTree{model: models()[c.service], form: c.form, names: map[string]bool{}}
+	for key := range c.form {
+		t.names[key] = true
+		for end := strings.LastIndexByte(key, '.'); end >= 0 && !t.names[key[:end]]; end = strings.LastIndexByte(key[:end], '.') {
+			t.names[key[:end]] = true
+		}
+	}
 	if c.service != "ec2" {
 		t.member = "member."
 	}
@@ -35,7 +42,7 @@ func (t *formTree) structure(prefix string, shape *modelShape) map[string]any {
 
 // value is what the form has under a name; nil when there is nothing.
 func (t *formTree) value(name string, shape *modelShape) any {
-	if !t.any(name) {
+	if !t.names[name] {
 		return nil
 	}
 	switch shape.Type {
@@ -60,18 +67,6 @@ func (t *formTree) list(prefix string, of *modelShape) []any {
 		}
 	}
 	return items
-}
-
-func (t *formTree) any(name string) bool {
-	if t.form.Has(name) {
-		return true
-	}
-	for key := range t.form {
-		if strings.HasPrefix(key, name+".") {
-			return true
-		}
-	}
-	return false
 }
 
 // numbers are those that follow prefix in the form, in order.
