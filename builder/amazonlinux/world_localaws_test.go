@@ -119,13 +119,35 @@ type result struct {
 	ui       *recorder
 }
 
+// cloned is a copy of a part of a template, all the way down: decoding one writes to its lists,
+// and tests share parts.
+func cloned(part any) any {
+	switch part := part.(type) {
+	case block:
+		all := make(block, len(part))
+		for key, value := range part {
+			all[key] = cloned(value)
+		}
+		return all
+	case []block:
+		all := make([]block, len(part))
+		for i, each := range part {
+			all[i], _ = cloned(each).(block)
+		}
+		return all
+	case []string:
+		return slices.Clone(part)
+	}
+	return part
+}
+
 // build runs a whole build; provision is what Packer's provisioners do.
 func (w *world) build(ctx context.Context, raw block, provision hook) result {
 	w.Helper()
 	b := new(amazonlinux.Builder)
 	b.LimitAttempts(w.attempts)
 	b.ObserveWaits(w.observe)
-	if _, _, err := b.Prepare(raw); err != nil {
+	if _, _, err := b.Prepare(cloned(raw)); err != nil {
 		w.Fatal(err)
 	}
 	ui := new(recorder)
