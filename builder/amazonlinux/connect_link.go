@@ -52,7 +52,9 @@ func (l *link) openPort(ctx context.Context, port int) (*session.Port, error) {
 		Terminate: l.terminate,
 		Sign:      l.sign,
 	}
-	return session.OpenPort(ctx, service, session.Options{Logger: slog.Default()})
+	return session.OpenPort(ctx, service, session.Options{
+		HTTPClient: awsclient.WebsocketClient(l.b.aws.config), Logger: slog.Default(),
+	})
 }
 
 // start starts a session, again and again while the agent is not connected, or AWS too busy to answer.
