@@ -187,21 +187,29 @@ func (p *plan) tell(b *build) {
 }
 
 func (p *plan) tellPlaces(b *build) {
-	told := func(places []place) string {
-		list := make([]string, len(places))
-		for i, at := range places {
-			list[i] = at.String()
-		}
-		return strings.Join(list, ", then ")
-	}
 	if len(p.spot) > 0 {
 		b.ui.Say(fmt.Sprintf("Spot instance (%s): by %s one of %s", p.source.architecture, b.config.SpotAllocationStrategy,
-			strings.ReplaceAll(told(p.spot), ", then ", ", ")))
+			told(p.spot, ", ")))
 	}
 	switch {
 	case len(p.places) > 0 && len(p.spot) > 0:
-		b.ui.Say("Without spot capacity: " + told(p.places))
+		b.ui.Say("Without spot capacity: " + told(p.places, ", then "))
 	case len(p.places) > 0:
-		b.ui.Say(fmt.Sprintf("Instance (%s): %s", p.source.architecture, told(p.places)))
+		b.ui.Say(fmt.Sprintf("Instance (%s): %s", p.source.architecture, told(p.places, ", then ")))
 	}
+}
+
+// toldPlaces is how many places are named beforehand. What comes of each is said when it is tried.
+const toldPlaces = 3
+
+func told(places []place, joint string) string {
+	list := make([]string, 0, toldPlaces+1)
+	for i, at := range places {
+		if i == toldPlaces {
+			list = append(list, fmt.Sprintf("%d more", len(places)-i))
+			break
+		}
+		list = append(list, at.String())
+	}
+	return strings.Join(list, joint)
 }

@@ -154,6 +154,22 @@ func TestSubnetsAlike(t *testing.T) {
 	}
 }
 
+func TestTold(t *testing.T) {
+	var places []place
+	for _, zone := range []string{"a", "b", "c", "d", "e"} {
+		places = append(places, place{"t3.small", "subnet-" + zone, zone})
+	}
+	for n, want := range map[int]string{
+		1: "t3.small in subnet-a (a)",
+		3: "t3.small in subnet-a (a), then t3.small in subnet-b (b), then t3.small in subnet-c (c)",
+		5: "t3.small in subnet-a (a), then t3.small in subnet-b (b), then t3.small in subnet-c (c), then 2 more",
+	} {
+		if got := told(places[:n], ", then "); got != want {
+			t.Errorf("%d places: %q", n, got)
+		}
+	}
+}
+
 func TestSharedArchitectures(t *testing.T) {
 	runs := map[string][]string{"t3.small": {archX86}, "t4g.small": {archARM}, "c5.large": {archX86}}
 	if got, err := sharedArchitectures([]string{"t3.small", "c5.large"}, runs); err != nil || !slices.Equal(got, []string{archX86}) {
