@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -20,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	sdkcommunicator "github.com/hashicorp/packer-plugin-sdk/communicator"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/taccoform/packer-plugin-ssm/communicator"
@@ -32,17 +32,27 @@ import (
 const (
 	streamVariable   = "COMMUNICATOR_TEST_STREAM"   // where the service's websockets are to be found
 	instanceVariable = "COMMUNICATOR_TEST_INSTANCE" // and the instance
+	refusedVariable  = "COMMUNICATOR_TEST_REFUSED"  // set where there is no way there: no more than a session is tried
 
 	streamHost = "stream.example.com" // a name of httptest's certificate
 )
 
 // behindProxy is that process: it uploads what it is given, and runs a command.
 func behindProxy() int {
+	if err := throughProxy(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func throughProxy() error {
 	conf := aws.Config{
 		Region: os.Getenv("AWS_REGION"), BaseEndpoint: aws.String(os.Getenv("AWS_ENDPOINT_URL")),
 		Credentials: credentials.NewStaticCredentialsProvider(os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY"), ""),
 	}
 	c := &cloud{ssm: ssm.NewFromConfig(conf), instance: os.Getenv(instanceVariable)}
+	opts := session.Options{}
 	open := func(ctx context.Context, number int) (*session.Port, error) {
 		return session.OpenPort(ctx, c.service(number, func(to string) string {
 			u, err := url.Parse(to)
@@ -51,28 +61,30 @@ func behindProxy() int {
 			}
 			u.Scheme, u.Host = "wss", os.Getenv(streamVariable)
 			return u.String()
-		}), session.Options{HandshakeTimeout: 3 * time.Second})
+		}), opts)
+	}
+	if os.Getenv(refusedVariable) != "" {
+		opts.HandshakeTimeout = 3 * time.Second
+		p, err := open(context.Background(), 22)
+		if err != nil {
+			return err
+		}
+		return p.Close()
 	}
 	comm, err := communicator.Connect(context.Background(), communicator.Link{OpenPort: open, Run: c.run, Online: c.online},
-		communicator.Config{Sessions: 1, SSH: &sdkcommunicator.Config{SSH: sdkcommunicator.SSH{SSHTimeout: 10 * time.Second}}})
-	if err == nil {
-		err = comm.Upload("/tmp/proxied", os.Stdin, nil)
-		cmd := &packersdk.RemoteCmd{Command: "exit 29"}
-		if err == nil {
-			err = comm.Start(context.Background(), cmd)
-		}
-		if err == nil && cmd.Wait() != 29 {
-			err = fmt.Errorf("exit status %d", cmd.ExitStatus())
-		}
-		if closed := comm.Close(); err == nil {
-			err = closed
-		}
-	}
+		communicator.Config{Sessions: 1})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
-	return 0
+	err = comm.Upload("/tmp/proxied", os.Stdin, nil)
+	cmd := &packersdk.RemoteCmd{Command: "exit 29"}
+	if err == nil {
+		err = comm.Start(context.Background(), cmd)
+	}
+	if err == nil && cmd.Wait() != 29 {
+		err = fmt.Errorf("exit status %d", cmd.ExitStatus())
+	}
+	return errors.Join(err, comm.Close())
 }
 
 // proxiedByEnvironment has the service be where only the proxy gets, which
@@ -95,7 +107,7 @@ func proxiedByEnvironment(t *testing.T, shared *cloud) {
 	proxy := newProxy(t, streamHost+":443", front.Listener.Addr().String())
 	unused := newProxy(t, streamHost+":443", front.Listener.Addr().String())
 	content := random(1 << 20)
-	run := func(proxy *connectProxy, past string) (child *exec.Cmd, stderr *bytes.Buffer) {
+	run := func(proxy *connectProxy, past, refused string) (child *exec.Cmd, stderr *bytes.Buffer) {
 		self, err := os.Executable()
 		if err != nil {
 			t.Fatal(err)
@@ -103,15 +115,15 @@ func proxiedByEnvironment(t *testing.T, shared *cloud) {
 		child, stderr = exec.CommandContext(t.Context(), self), &bytes.Buffer{}
 		child.Env = append(os.Environ(), shared.server.Environ()...)
 		child.Env = append(child.Env, streamVariable+"="+streamHost, instanceVariable+"="+shared.instance,
-			"HTTPS_PROXY="+proxy.server.URL, "SSL_CERT_FILE="+roots, "NO_PROXY="+past)
+			"HTTPS_PROXY="+proxy.server.URL, "SSL_CERT_FILE="+roots, "NO_PROXY="+past, refusedVariable+"="+refused)
 		child.Stdin, child.Stderr = bytes.NewReader(content), stderr
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
 		return child, stderr
 	}
-	past, complaint := run(unused, "elsewhere.test,.example.com")
-	through, said := run(proxy, "elsewhere.example.com")
+	past, complaint := run(unused, "elsewhere.test,.example.com", "yes")
+	through, said := run(proxy, "elsewhere.example.com", "")
 	x := &trial{cloud: shared, t: t}
 	x.until("the upload is under way", func() bool { return proxy.carried.Load() > 300<<10 })
 	proxy.cut()
