@@ -16,6 +16,7 @@ FUZZTIME ?= 300000x
 PACKER   := $(TOOLS)/packer
 AWSCLIENT := $(TOOLS)/session-manager-plugin
 PEER     := $(TOOLS)/packer-plugin-amazon
+MACHINE  := $(TOOLS)/localaws-machine
 LINT     := $(TOOLS)/golangci-lint
 SDC      := $(TOOLS)/packer-sdc
 
@@ -101,7 +102,8 @@ prereqs-test: ## The same, and the AWS CLI, which only tests need.
 
 .PHONY: test
 test: prereqs-test tools build ## Run all tests with the race detector.
-	go test -race -p 2 -timeout 20m ./...
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o $(MACHINE) ./internal/localaws/machine/helper
+	LOCALAWS_MACHINE=$(abspath $(MACHINE)) go test -race -p 2 -timeout 20m ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target with FUZZTIME (300000x) inputs, or for a time such as 1m.

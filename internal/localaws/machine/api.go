@@ -7,7 +7,8 @@
 //
 // The program that uses the package is its own helper: it is executed again as process 1 of each machine, as the
 // stand-ins for systemctl, yum and the like inside, and for work on files that other users of the machine own. So
-// [Main] must be the first thing that main, or TestMain, calls.
+// [Main] must be the first thing that main, or TestMain, calls. Where that program is heavy to start, as a test with the race
+// detector is, LOCALAWS_MACHINE in the environment names one that does nothing else: that of the folder helper.
 package machine
 
 import (

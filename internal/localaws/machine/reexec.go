@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,11 @@ const (
 
 	controlFD = 3
 	stateFD   = 4
+	programFD = 5 // only until the program runs
+
+	// programVariable names the program to execute instead of this one: that of ./helper. A test with the race detector is a
+	// hundred megabytes, takes a tenth of a second to start, and a machine starts it again and again.
+	programVariable = "LOCALAWS_MACHINE"
 )
 
 // These processes end by syscall.Exit: os.Exit waits for a second in a program that was built with -race.
@@ -52,6 +58,7 @@ func Main() {
 // becomeRoot waits until the parent has mapped our ids, if it has to. An exec before that lost the capabilities
 // of the new user namespace, so another one, as its root, is needed to have them.
 func becomeRoot() error {
+	_ = unix.Close(programFD)
 	unix.CloseOnExec(stateFD) // both are dup'ed into place without the flag
 	unix.CloseOnExec(controlFD)
 	if len(os.Environ()) == 0 || os.Environ()[0] != unmapped {
@@ -69,7 +76,7 @@ func becomeRoot() error {
 	return syscall.Exec("/proc/self/exe", os.Args, []string{"LOCALAWS_MAPPED=1"})
 }
 
-// A child is this program, executed again as root of a user namespace.
+// A child is this program, or that of programVariable, executed as root of a user namespace.
 type child struct {
 	cmd  *exec.Cmd
 	talk *channel
@@ -82,13 +89,18 @@ func reexec(ctx context.Context, ids idMap, stage string, namespaces uintptr, st
 		return nil, err
 	}
 	defer closeAll(theirs)
-	cmd := exec.CommandContext(ctx, "/proc/self/exe")
+	program, err := os.Open(cmp.Or(os.Getenv(programVariable), "/proc/self/exe"))
+	if err != nil {
+		return nil, errors.Join(err, ours.close())
+	}
+	defer closeAll(program)
+	cmd := exec.CommandContext(ctx, fmt.Sprint("/proc/self/fd/", programFD)) // root of the namespace may have no way to it by name
 	cmd.Args = []string{selfName, stage}
 	cmd.Env = []string{"LOCALAWS_MAPPED=1"}
 	if ids.setuid {
 		cmd.Env = []string{unmapped}
 	}
-	cmd.ExtraFiles = []*os.File{theirs, state}
+	cmd.ExtraFiles = []*os.File{theirs, state, program}
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: namespaces}
 	ids.apply(cmd.SysProcAttr)
