@@ -30,6 +30,12 @@ type done struct {
 
 var succeeded = &done{Return: true}
 
+// itemError is why one of several things that an action was to do was not done.
+type itemError struct {
+	Code    string `xml:"code"`
+	Message string `xml:"message"`
+}
+
 // dryRun is the parameter that every action of EC2 has.
 type dryRun struct {
 	DryRun *bool `query:"DryRun"`

@@ -171,9 +171,8 @@ type deleteEndpointsInput struct {
 }
 
 type unsuccessful struct {
-	ResourceID string `xml:"resourceId"`
-	Code       string `xml:"error>code"`
-	Message    string `xml:"error>message"`
+	ResourceID string    `xml:"resourceId"`
+	Error      itemError `xml:"error"`
 }
 
 type deleteEndpointsOutput struct {
@@ -189,7 +188,7 @@ func (s *Server) deleteVPCEndpoints(c *call, in *deleteEndpointsInput) (*deleteE
 	for _, id := range in.IDs {
 		e := p.endpoints[id]
 		if e == nil {
-			out.Unsuccessful.Items = append(out.Unsuccessful.Items, unsuccessful{id, "InvalidVpcEndpoint.NotFound", "The Vpc Endpoint Id '" + id + "' does not exist"})
+			out.Unsuccessful.Items = append(out.Unsuccessful.Items, unsuccessful{id, itemError{"InvalidVpcEndpoint.NotFound", "The Vpc Endpoint Id '" + id + "' does not exist"}})
 			continue
 		}
 		e.state = "deleting"

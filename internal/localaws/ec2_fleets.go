@@ -13,7 +13,7 @@ import (
 type fleet struct {
 	id, state string
 	created   time.Time
-	token     string
+	asked     *createFleetInput
 	answer    *createFleetOutput
 }
 
@@ -32,18 +32,18 @@ type createFleetInput struct {
 }
 
 type fleetOptions struct {
-	Allocation   *string `query:"AllocationStrategy"`
-	Interruption *string `query:"InstanceInterruptionBehavior"`
-	Pools        *int64  `query:"InstancePoolsToUseCount"`
-	SingleType   *bool   `query:"SingleInstanceType"`
-	SingleZone   *bool   `query:"SingleAvailabilityZone"`
-	MinTarget    *int64  `query:"MinTargetCapacity"`
-	MaxPrice     *string `query:"MaxTotalPrice"`
+	Allocation   *string `query:"AllocationStrategy" xml:"allocationStrategy"`
+	Interruption *string `query:"InstanceInterruptionBehavior" xml:"instanceInterruptionBehavior"`
+	Pools        *int64  `query:"InstancePoolsToUseCount" xml:"instancePoolsToUseCount"`
+	SingleType   *bool   `query:"SingleInstanceType" xml:"singleInstanceType"`
+	SingleZone   *bool   `query:"SingleAvailabilityZone" xml:"singleAvailabilityZone"`
+	MinTarget    *int64  `query:"MinTargetCapacity" xml:"minTargetCapacity"`
+	MaxPrice     *string `query:"MaxTotalPrice" xml:"maxTotalPrice"`
 }
 
 type fleetConfig struct {
-	Template  *templateRequest `query:"LaunchTemplateSpecification"`
-	Overrides []fleetOverride  `query:"Overrides"`
+	Template  *templateRequest `query:"LaunchTemplateSpecification" xml:"launchTemplateSpecification"`
+	Overrides []fleetOverride  `query:"Overrides" xml:"overrides>item,omitempty"`
 }
 
 type fleetOverride struct {
@@ -58,10 +58,10 @@ type fleetOverride struct {
 }
 
 type fleetCapacity struct {
-	Total    *int64  `query:"TotalTargetCapacity"`
-	OnDemand *int64  `query:"OnDemandTargetCapacity"`
-	Spot     *int64  `query:"SpotTargetCapacity"`
-	Default  *string `query:"DefaultTargetCapacityType"`
+	Total    *int64  `query:"TotalTargetCapacity" xml:"totalTargetCapacity"`
+	OnDemand *int64  `query:"OnDemandTargetCapacity" xml:"onDemandTargetCapacity"`
+	Spot     *int64  `query:"SpotTargetCapacity" xml:"spotTargetCapacity"`
+	Default  *string `query:"DefaultTargetCapacityType" xml:"defaultTargetCapacityType"`
 }
 
 type templateAndOverrides struct {
@@ -118,7 +118,7 @@ func (s *Server) createFleet(c *call, in *createFleetInput) (*createFleetOutput,
 		return nil, err
 	}
 	return repeatable(c, in.ClientToken, func() (*createFleetOutput, error) {
-		f := &fleet{id: newID("fleet"), state: "active", created: c.now, token: valueOr(in.ClientToken, "")}
+		f := &fleet{id: newID("fleet"), state: "active", created: c.now, asked: in}
 		f.answer = &createFleetOutput{FleetID: f.id}
 		f.fill(c, in, tags)
 		c.place().fleets[f.id] = f
@@ -175,15 +175,20 @@ func (o candidate) price() float64 {
 
 // fill launches what the fleet is for, from the first candidate that EC2 accepts.
 func (f *fleet) fill(c *call, in *createFleetInput, tags map[string]map[string]string) {
-	capacity := in.Capacity
-	onDemand, spot := valueOr(capacity.OnDemand, 0), valueOr(capacity.Spot, 0)
-	if rest := *capacity.Total - onDemand - spot; valueOr(capacity.Default, "on-demand") == "spot" {
+	all := in.Capacity.split()
+	f.launch(c, in, "on-demand", *all.OnDemand, tags)
+	f.launch(c, in, "spot", *all.Spot, tags)
+}
+
+// split tells all of what is asked for: the default type has what the others leave of the total.
+func (f *fleetCapacity) split() *fleetCapacity {
+	onDemand, spot, standard := valueOr(f.OnDemand, 0), valueOr(f.Spot, 0), valueOr(f.Default, "on-demand")
+	if rest := *f.Total - onDemand - spot; standard == "spot" {
 		spot += rest
 	} else {
 		onDemand += rest
 	}
-	f.launch(c, in, "on-demand", onDemand, tags)
-	f.launch(c, in, "spot", spot, tags)
+	return &fleetCapacity{f.Total, &onDemand, &spot, &standard}
 }
 
 func (f *fleet) launch(c *call, in *createFleetInput, lifecycle string, count int64, tags map[string]map[string]string) {
@@ -252,63 +257,6 @@ func (o candidate) launch(c *call, lifecycle string, count int64, tags map[strin
 	return c.place().launch(plan)
 }
 
-type describeFleetsInput struct {
-	dryRun
-	page
-	IDs     []string `query:"FleetId"`
-	Filters []filter `query:"Filter"`
-}
-
-type fleetDescription struct {
-	ID        string              `xml:"fleetId"`
-	State     string              `xml:"fleetState"`
-	Created   string              `xml:"createTime"`
-	Token     string              `xml:"clientToken,omitempty"`
-	Type      string              `xml:"type"`
-	Errors    set[fleetError]     `xml:"errorSet"`
-	Instances set[fleetInstances] `xml:"fleetInstanceSet"`
-	Tags      set[tag]            `xml:"tagSet"`
-}
-
-type describeFleetsOutput struct {
-	Fleets    set[fleetDescription] `xml:"fleetSet"`
-	NextToken string                `xml:"nextToken,omitempty"`
-}
-
-func (p *ec2Place) findFleet(id string) (*fleet, error) {
-	if f := p.fleets[id]; f != nil {
-		return f, nil
-	}
-	return nil, refuse("InvalidFleetId.NotFound", "The fleet ID '%s' does not exist", id)
-}
-
-var fleetFilters = filterTable[*fleet]{
-	"fleet-state": one(func(f *fleet) string { return f.state }),
-	"type":        one(func(*fleet) string { return "instant" }),
-}
-
-func (s *Server) describeFleets(c *call, in *describeFleetsInput) (*describeFleetsOutput, error) {
-	p := c.place()
-	all := []*fleet{}
-	if len(in.IDs) > 0 { // fleets of type instant are only told of by their id
-		var err error
-		if all, err = byID(in.IDs, p.fleets, p.findFleet); err != nil {
-			return nil, err
-		}
-	}
-	all, err := fleetFilters.keep(in.Filters, nil, all)
-	if err != nil {
-		return nil, err
-	}
-	if err := in.check(); err != nil {
-		return nil, err
-	}
-	part, next, err := paged(in.page, 1, 1000, all)
-	return &describeFleetsOutput{setFrom(part, func(f *fleet) fleetDescription {
-		return fleetDescription{f.id, f.state, ec2Time(f.created), f.token, "instant", f.answer.Errors, f.answer.Instances, p.tagSet(f.id)}
-	}), next}, err
-}
-
 type deleteFleetsInput struct {
 	dryRun
 	IDs       []string `query:"FleetId"`
@@ -322,9 +270,8 @@ type deletedFleet struct {
 }
 
 type failedFleet struct {
-	Code    string `xml:"error>code"`
-	Message string `xml:"error>message"`
-	ID      string `xml:"fleetId"`
+	Error itemError `xml:"error"`
+	ID    string    `xml:"fleetId"`
 }
 
 type deleteFleetsOutput struct {
@@ -345,9 +292,9 @@ func (s *Server) deleteFleets(c *call, in *deleteFleetsInput) (*deleteFleetsOutp
 		f := p.fleets[id]
 		switch {
 		case f == nil:
-			out.Failed.Items = append(out.Failed.Items, failedFleet{"fleetIdDoesNotExist", "The fleet ID '" + id + "' does not exist", id})
+			out.Failed.Items = append(out.Failed.Items, failedFleet{itemError{"fleetIdDoesNotExist", "The fleet ID '" + id + "' does not exist"}, id})
 		case !*in.Terminate:
-			out.Failed.Items = append(out.Failed.Items, failedFleet{"fleetNotInDeletableState", "Instant fleets can only be deleted together with their instances.", id})
+			out.Failed.Items = append(out.Failed.Items, failedFleet{itemError{"fleetNotInDeletableState", "Instant fleets can only be deleted together with their instances."}, id})
 		default:
 			out.Deleted.Items = append(out.Deleted.Items, deletedFleet{"deleted_terminating", f.state, id})
 			f.delete(c)

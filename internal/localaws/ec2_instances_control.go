@@ -164,9 +164,22 @@ func (s *Server) monitor(on bool) func(*call, *instancesInput) (*monitorOutput, 
 			return nil, err
 		}
 		return &monitorOutput{setFrom(all, func(i *instance) monitoredInstance {
-			i.monitoring = on
-			return monitoredInstance{i.ID, monitoringDescription{i.monitoringState()}}
+			return monitoredInstance{i.ID, monitoringDescription{i.monitor(on)}}
 		})}, nil
+	}
+}
+
+// monitor turns the monitoring on or off and tells the state that EC2 answers with: a change is under way.
+func (i *instance) monitor(on bool) string {
+	switch {
+	case i.monitoring == on:
+		return i.monitoringState()
+	case on:
+		i.monitoring = true
+		return "pending"
+	default:
+		i.monitoring = false
+		return "disabling"
 	}
 }
 

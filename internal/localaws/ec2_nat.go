@@ -150,18 +150,22 @@ type natDescription struct {
 }
 
 type natAddressDescription struct {
-	AllocationID string `xml:"allocationId,omitempty"`
-	InterfaceID  string `xml:"networkInterfaceId,omitempty"`
-	PrivateIP    string `xml:"privateIp,omitempty"`
-	PublicIP     string `xml:"publicIp,omitempty"`
-	IsPrimary    bool   `xml:"isPrimary"`
-	Status       string `xml:"status"`
+	AllocationID  string `xml:"allocationId,omitempty"`
+	InterfaceID   string `xml:"networkInterfaceId,omitempty"`
+	PrivateIP     string `xml:"privateIp,omitempty"`
+	PublicIP      string `xml:"publicIp,omitempty"`
+	AssociationID string `xml:"associationId,omitempty"`
+	IsPrimary     bool   `xml:"isPrimary"`
+	Status        string `xml:"status"`
 }
 
 func (p *ec2Place) describeNAT(g *natGateway) natDescription {
 	address := natAddressDescription{AllocationID: g.allocationID, InterfaceID: g.interfaceID, IsPrimary: true, Status: "succeeded"}
 	if n := p.interfaces[g.interfaceID]; n != nil {
 		address.PrivateIP, address.PublicIP = n.privateIP.String(), n.publicIP
+	}
+	if a := p.addresses[g.allocationID]; a != nil && a.interfaceID == g.interfaceID {
+		address.AssociationID = a.associationID
 	}
 	return natDescription{
 		ID: g.id, SubnetID: g.subnetID, VPCID: g.vpcID, State: g.state, Created: ec2Time(g.created), Deleted: ec2Time(g.deleted),

@@ -65,7 +65,8 @@ type releaseHostsInput struct {
 }
 
 type releaseHostsOutput struct {
-	Released set[string] `xml:"successful"`
+	Released   set[string]       `xml:"successful"`
+	Unreleased set[unsuccessful] `xml:"unsuccessful"`
 }
 
 func (s *Server) releaseHosts(c *call, in *releaseHostsInput) (*releaseHostsOutput, error) {
@@ -77,7 +78,7 @@ func (s *Server) releaseHosts(c *call, in *releaseHostsInput) (*releaseHostsOutp
 		delete(p.hosts, id)
 		delete(p.tags, id)
 	}
-	return &releaseHostsOutput{setOf(in.IDs)}, nil
+	return &releaseHostsOutput{Released: setOf(in.IDs)}, nil
 }
 
 type createReservationInput struct {
@@ -98,12 +99,18 @@ type reservedCapacity struct {
 	Type      string   `xml:"instanceType"`
 	Platform  string   `xml:"instancePlatform"`
 	Zone      string   `xml:"availabilityZone"`
+	ZoneID    string   `xml:"availabilityZoneId"`
 	Tenancy   string   `xml:"tenancy"`
 	Total     int64    `xml:"totalInstanceCount"`
 	Available int64    `xml:"availableInstanceCount"`
+	EBS       bool     `xml:"ebsOptimized"`
+	Ephemeral bool     `xml:"ephemeralStorage"`
 	State     string   `xml:"state"`
+	Started   string   `xml:"startDate"`
+	End       string   `xml:"endDateType"`
 	Match     string   `xml:"instanceMatchCriteria"`
 	Created   string   `xml:"createDate"`
+	Kind      string   `xml:"reservationType"`
 	Tags      set[tag] `xml:"tagSet"`
 }
 
@@ -147,8 +154,8 @@ func (s *Server) createCapacityReservation(c *call, in *createReservationInput) 
 func (p *ec2Place) describeReserved(r *capacityReservation) reservedCapacity {
 	d := reservedCapacity{
 		ID: r.id, Owner: p.account, ARN: "arn:aws:ec2:" + p.region + ":" + p.account + ":capacity-reservation/" + r.id,
-		Type: r.kind, Platform: "Linux/UNIX", Zone: r.zone.name, Tenancy: "default", Total: r.total, Available: r.total - p.inReservation(r),
-		State: "active", Match: "open", Created: ec2Time(r.created), Tags: p.tagSet(r.id),
+		Type: r.kind, Platform: "Linux/UNIX", Zone: r.zone.name, ZoneID: r.zone.id, Tenancy: "default", Total: r.total, Available: r.total - p.inReservation(r),
+		State: "active", Started: ec2Time(r.created), End: "unlimited", Match: "open", Created: ec2Time(r.created), Kind: "default", Tags: p.tagSet(r.id),
 	}
 	if r.targeted {
 		d.Match = "targeted"

@@ -62,7 +62,8 @@ type createRouteTableInput struct {
 }
 
 type createRouteTableOutput struct {
-	RouteTable routeTableDescription `xml:"routeTable"`
+	RouteTable  routeTableDescription `xml:"routeTable"`
+	ClientToken string                `xml:"clientToken,omitempty"`
 }
 
 func (s *Server) createRouteTable(c *call, in *createRouteTableInput) (*createRouteTableOutput, error) {
@@ -87,7 +88,7 @@ func (s *Server) createRouteTable(c *call, in *createRouteTableInput) (*createRo
 	if err != nil {
 		return nil, err
 	}
-	return &createRouteTableOutput{p.describeRouteTable(t)}, nil
+	return &createRouteTableOutput{p.describeRouteTable(t), valueOr(in.ClientToken, "")}, nil
 }
 
 type routeTableInput struct {

@@ -296,15 +296,17 @@ type revokeOutput struct {
 }
 
 type revoked struct {
-	RuleID   string `xml:"securityGroupRuleId"`
-	GroupID  string `xml:"groupId"`
-	IsEgress bool   `xml:"isEgress"`
-	Protocol string `xml:"ipProtocol"`
-	From     int64  `xml:"fromPort"`
-	To       int64  `xml:"toPort"`
-	Cidr     string `xml:"cidrIpv4,omitempty"`
-	Cidr6    string `xml:"cidrIpv6,omitempty"`
-	Peer     string `xml:"referencedGroupId,omitempty"`
+	RuleID      string `xml:"securityGroupRuleId"`
+	GroupID     string `xml:"groupId"`
+	IsEgress    bool   `xml:"isEgress"`
+	Protocol    string `xml:"ipProtocol"`
+	From        int64  `xml:"fromPort"`
+	To          int64  `xml:"toPort"`
+	Cidr        string `xml:"cidrIpv4,omitempty"`
+	Cidr6       string `xml:"cidrIpv6,omitempty"`
+	PrefixList  string `xml:"prefixListId,omitempty"`
+	Peer        string `xml:"referencedGroupId,omitempty"`
+	Description string `xml:"description,omitempty"`
 }
 
 func (s *Server) revoke(egress bool) func(*call, *ruleInput) (*revokeOutput, error) {
@@ -324,7 +326,7 @@ func (s *Server) revoke(egress bool) func(*call, *ruleInput) (*revokeOutput, err
 		g.rules = slices.DeleteFunc(g.rules, func(r *groupRule) bool { return slices.Contains(gone, r) })
 		return &revokeOutput{Return: true, Rules: setFrom(gone, func(r *groupRule) revoked {
 			delete(p.tags, r.id)
-			return revoked{r.id, g.id, egress, r.protocol, r.from, r.to, r.cidr, r.cidr6, r.group}
+			return revoked{r.id, g.id, egress, r.protocol, r.from, r.to, r.cidr, r.cidr6, r.prefixList, r.group, r.description}
 		})}, nil
 	}
 }

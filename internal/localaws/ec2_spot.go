@@ -9,6 +9,9 @@ type spotRequest struct {
 	message               string
 	created               time.Time
 	kind, imageID         string
+	keyName, subnetID     string
+	groupIDs              []string
+	monitoring            bool
 	zone                  availabilityZone
 }
 
@@ -16,6 +19,7 @@ func (p *ec2Place) addSpotRequest(i *instance, plan *launchPlan) {
 	r := &spotRequest{
 		id: newID("sir"), instanceID: i.ID, price: plan.kind.spotPrice(0), state: "active", status: "fulfilled",
 		message: "Your Spot request is fulfilled.", created: i.created, kind: i.kind.name, imageID: i.ImageID, zone: i.zone,
+		keyName: i.keyName, subnetID: plan.subnet.id, groupIDs: plan.groupIDs, monitoring: i.monitoring,
 	}
 	if s := plan.data.Market.Spot; s != nil && s.MaxPrice != "" {
 		r.price = s.MaxPrice
@@ -76,6 +80,7 @@ type spotDescription struct {
 	Created      string     `xml:"createTime"`
 	Product      string     `xml:"productDescription"`
 	Zone         string     `xml:"launchedAvailabilityZone"`
+	ZoneID       string     `xml:"launchedAvailabilityZoneId"`
 	Interruption string     `xml:"instanceInterruptionBehavior"`
 	Tags         set[tag]   `xml:"tagSet"`
 }
@@ -86,8 +91,13 @@ type spotStatus struct {
 }
 
 type spotLaunch struct {
-	ImageID string `xml:"imageId"`
-	Type    string `xml:"instanceType"`
+	ImageID    string            `xml:"imageId"`
+	Type       string            `xml:"instanceType"`
+	KeyName    string            `xml:"keyName,omitempty"`
+	SubnetID   string            `xml:"subnetId"`
+	Groups     set[groupName]    `xml:"groupSet"`
+	Placement  placementRequest  `xml:"placement"`
+	Monitoring monitoringRequest `xml:"monitoring"`
 }
 
 type describeSpotOutput struct {
@@ -111,10 +121,13 @@ func (p *ec2Place) findSpotRequest(id string) (*spotRequest, error) {
 }
 
 func (p *ec2Place) describeSpot(r *spotRequest) spotDescription {
+	spec := spotLaunch{
+		r.imageID, r.kind, r.keyName, r.subnetID, p.groupNames(r.groupIDs), placementRequest{Zone: r.zone.name}, monitoringRequest{&r.monitoring},
+	}
 	return spotDescription{
 		ID: r.id, Price: r.price, Type: "one-time", State: r.state, Status: spotStatus{r.status, r.message},
-		Spec: spotLaunch{r.imageID, r.kind}, InstanceID: r.instanceID, Created: ec2Time(r.created), Product: "Linux/UNIX",
-		Zone: r.zone.name, Interruption: "terminate", Tags: p.tagSet(r.id),
+		Spec: spec, InstanceID: r.instanceID, Created: ec2Time(r.created), Product: "Linux/UNIX",
+		Zone: r.zone.name, ZoneID: r.zone.id, Interruption: "terminate", Tags: p.tagSet(r.id),
 	}
 }
 

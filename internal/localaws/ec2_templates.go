@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -370,9 +371,9 @@ func (s *Server) deleteTemplateVersions(c *call, in *deleteVersionsInput) (*dele
 	for _, number := range in.Versions {
 		d := deletedVersion{ID: t.id, Name: t.name, Number: number}
 		v, err := t.version(number)
-		switch {
-		case err != nil:
-			d.Error = &responseError{"launchTemplateVersionDoesNotExist", err.Error()}
+		switch refused := (*apiError)(nil); {
+		case errors.As(err, &refused):
+			d.Error = &responseError{"launchTemplateVersionDoesNotExist", refused.message}
 		case v.number == t.standard:
 			d.Error = &responseError{"unexpectedError", "Cannot delete the default launch template version."}
 		}

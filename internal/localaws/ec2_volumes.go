@@ -202,6 +202,7 @@ func (s *Server) attachVolume(c *call, in *attachVolumeInput) (*volumeAttachment
 	}
 	v.attach(i, in.Device, c.now)
 	a := v.attachment()
+	a.State = "attaching" // as EC2 answers, however soon it is attached
 	return &a, nil
 }
 
