@@ -47,7 +47,7 @@ type Communicator struct {
 
 // Connect makes the instance ready to log in to, and logs in. It returns once
 // that is done, or when ctx or ssh_timeout ends, or at once when the instance or the API refuse
-// for good.
+// for good. The cause of ctx's end by time, if it is given one, is told as what the limit is called.
 func Connect(ctx context.Context, link Link, cfg Config) (*Communicator, error) {
 	if err := link.check(); err != nil {
 		return nil, err
@@ -156,10 +156,14 @@ func (c *Communicator) closed() bool {
 	}
 }
 
-// because is why a context of untilClosed ended.
+// because is why a context of untilClosed or whileAlive ended.
 func (c *Communicator) because(ctx context.Context) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errClosed) {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errClosed) {
 		return errClosed
+	}
+	if errors.As(cause, new(endedError)) {
+		return cause
 	}
 	return ctx.Err()
 }

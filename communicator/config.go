@@ -37,6 +37,12 @@ type Link struct {
 	// Online returns when the agent is online. It is asked before Run when a
 	// connection was lost. Nil leaves the waiting to Run.
 	Online func(ctx context.Context) error
+
+	// Alive fails with an error that wraps ErrPermanent when the instance is on
+	// its way out, or gone; other errors count for nothing. It is asked every few
+	// seconds while a lost connection is made again, and at no other time. Nil
+	// leaves that to Online and Run.
+	Alive func(ctx context.Context) error
 }
 
 // ErrPermanent is what a Link's function wraps to say that trying again is

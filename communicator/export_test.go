@@ -20,7 +20,7 @@ func ConnectOver(ctx context.Context, cfg Config,
 	run func(context.Context, string) (string, error),
 	online func(context.Context) error,
 ) (*Communicator, error) {
-	return connectOver(ctx, links{run: run, online: online, open: func(ctx context.Context, number int) (port, error) {
+	return connectOver(ctx, links{run: run, online: online, alive: orContent(nil), open: func(ctx context.Context, number int) (port, error) {
 		return open(ctx, number)
 	}}, cfg)
 }

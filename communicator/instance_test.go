@@ -12,7 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
@@ -24,6 +26,14 @@ import (
 type instance struct {
 	t    *testing.T
 	home string
+
+	listen func(ctx context.Context, port string) (net.Listener, error)
+	dial   func(ctx context.Context, address string) (net.Conn, error)
+	alive  func(ctx context.Context) error // what EC2 knows of it
+
+	mute       atomic.Bool  // connections are accepted, and that is all
+	deaf       atomic.Bool  // keepalives are not answered
+	keepalives atomic.Int64 // that have arrived
 
 	mu       sync.Mutex
 	hostKey  ssh.Signer
@@ -40,8 +50,22 @@ type instance struct {
 }
 
 func newInstance(t *testing.T) *instance {
+	return newInstanceOn(t, func(ctx context.Context, port string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+port)
+	}, func(ctx context.Context, address string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	})
+}
+
+// newInstanceInMemory is one for a bubble of fake time.
+func newInstanceInMemory(t *testing.T) *instance {
+	n := newNetwork()
+	return newInstanceOn(t, n.Listen, n.Dial)
+}
+
+func newInstanceOn(t *testing.T, listen func(context.Context, string) (net.Listener, error), dial func(context.Context, string) (net.Conn, error)) *instance {
 	i := &instance{
-		t: t, home: t.TempDir(),
+		t: t, home: t.TempDir(), listen: listen, dial: dial, alive: orContent(nil),
 		conns: map[net.Conn]bool{}, sessions: map[*fakePort]bool{}, agent: make(chan struct{}),
 	}
 	close(i.agent)
@@ -53,7 +77,7 @@ func newInstance(t *testing.T) *instance {
 }
 
 func (i *instance) links() links {
-	return links{open: i.openPort, run: i.runScript, online: i.online}
+	return links{open: i.openPort, run: i.runScript, online: i.online, alive: i.alive}
 }
 
 func (i *instance) online(ctx context.Context) error {
@@ -114,8 +138,8 @@ func (i *instance) startLocked(ctx context.Context, wish string) {
 	if i.hostKey, err = ssh.NewSignerFromKey(key); err != nil {
 		i.t.Error(err)
 	}
-	if i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:"+wish); err != nil {
-		if i.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+	if i.listener, err = i.listen(ctx, wish); err != nil {
+		if i.listener, err = i.listen(ctx, "0"); err != nil {
 			i.t.Error(err)
 		}
 	}
@@ -229,11 +253,15 @@ func (i *instance) count(kind string) int {
 
 func (i *instance) serve(conn net.Conn, conf *ssh.ServerConfig) {
 	defer func() { _ = conn.Close() }()
+	if i.mute.Load() {
+		_, _ = io.Copy(io.Discard, conn)
+		return
+	}
 	server, channels, requests, err := ssh.NewServerConn(conn, conf)
 	if err != nil {
 		return
 	}
-	i.commands.Go(func() { ssh.DiscardRequests(requests) })
+	i.commands.Go(func() { i.hear(requests) })
 	for offered := range channels {
 		switch offered.ChannelType() {
 		case "session":
@@ -257,6 +285,18 @@ func (i *instance) serve(conn net.Conn, conf *ssh.ServerConfig) {
 		}
 	}
 	_ = server.Wait()
+}
+
+// hear takes the requests of a connection, which are keepalives.
+func (i *instance) hear(requests <-chan *ssh.Request) {
+	for request := range requests {
+		if request.Type == "keepalive@openssh.com" {
+			i.keepalives.Add(1)
+		}
+		if !i.deaf.Load() {
+			_ = request.Reply(false, nil)
+		}
+	}
 }
 
 func (i *instance) session(channel ssh.Channel, requests <-chan *ssh.Request) {
@@ -299,6 +339,15 @@ func command(channel ssh.Channel, text string, gone <-chan struct{}) {
 	case "hang":
 		_, _ = fmt.Fprintln(channel, "hanging")
 		<-gone
+	case "tick": // for as long as there is somebody to tell
+		for alone := false; !alone; {
+			_, _ = fmt.Fprintln(channel, "tick")
+			select {
+			case <-gone:
+				alone = true
+			case <-time.After(time.Second):
+			}
+		}
 	case "shutdown": // a signal, and what it was for a moment later
 		_, _ = channel.SendRequest("exit-signal", false, ssh.Marshal(struct {
 			Signal string

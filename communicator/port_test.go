@@ -11,6 +11,7 @@ import (
 // fakePort is a session to the instance's daemon.
 type fakePort struct {
 	address string
+	dial    func(ctx context.Context, address string) (net.Conn, error)
 	frozen  atomic.Bool
 	done    chan struct{}
 
@@ -25,13 +26,13 @@ func (i *instance) openPort(ctx context.Context, number int) (port, error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	p := &fakePort{address: fmt.Sprintf("127.0.0.1:%d", number), done: make(chan struct{})}
+	p := &fakePort{address: fmt.Sprintf("127.0.0.1:%d", number), dial: i.dial, done: make(chan struct{})}
 	i.sessions[p] = true
 	return p, nil
 }
 
 func (p *fakePort) Dial(ctx context.Context) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.address)
+	conn, err := p.dial(ctx, p.address)
 	if err != nil {
 		return nil, errNowhere
 	}

@@ -19,16 +19,14 @@ type links struct {
 	open   func(ctx context.Context, port int) (port, error)
 	run    func(ctx context.Context, script string) (string, error)
 	online func(ctx context.Context) error
+	alive  func(ctx context.Context) error
 }
 
 func (l Link) links() links {
-	online := l.Online
-	if online == nil {
-		online = func(context.Context) error { return nil }
-	}
 	return links{
 		run:    l.Run,
-		online: online,
+		online: orContent(l.Online),
+		alive:  orContent(l.Alive),
 		open: func(ctx context.Context, number int) (port, error) {
 			p, err := l.OpenPort(ctx, number)
 			if err != nil {
@@ -37,6 +35,15 @@ func (l Link) links() links {
 			return p, nil
 		},
 	}
+}
+
+// orContent is a question of a Link, or where that has none, one whose answer
+// is always that all is well.
+func orContent(question func(context.Context) error) func(context.Context) error {
+	if question == nil {
+		return func(context.Context) error { return nil }
+	}
+	return question
 }
 
 // answering is current, after it has answered where it was quiet for a moment:
@@ -85,6 +92,8 @@ func (c *Communicator) again(ctx context.Context) (*line, error) {
 	lost := c.line
 	c.say(fmt.Sprintf("Lost the connection to the instance: %v. Connecting again...", lost.err))
 	lost.wait()
+	ctx, stop := c.whileAlive(ctx)
+	defer stop()
 	made, err := c.connect(ctx, c.cfg.reconnectLimit())
 	if err != nil {
 		return nil, err
@@ -119,7 +128,7 @@ func (c *Communicator) giveUp(made *line, why error) error {
 // connect tries until there is a line, until it is clear that there can't be
 // one, or until the limit.
 func (c *Communicator) connect(ctx context.Context, limit time.Duration) (*line, error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSSHTimeout)
 	defer cancel()
 	start, rejected, broken := time.Now(), 0, 0
 	for try := 0; ; try++ {
@@ -150,11 +159,19 @@ func (c *Communicator) connect(ctx context.Context, limit time.Duration) (*line,
 	}
 }
 
+// errSSHTimeout is why connecting has ended at its own limit. As with any cause of a
+// context's end by time, its text is what the limit is called.
+var errSSHTimeout = errors.New("ssh_timeout")
+
 func (c *Communicator) outOfTime(ctx context.Context, after time.Duration, last error) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return c.because(ctx)
 	}
-	return fmt.Errorf("connect: no SSH connection within %s; last: %w", after.Round(time.Second), last)
+	limit := after.Round(time.Second).String()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		limit += fmt.Sprintf(" (%v)", cause)
+	}
+	return fmt.Errorf("connect: no SSH connection within %s; last: %w", limit, last)
 }
 
 // attempt makes a line by the shortest way that may work.

@@ -39,7 +39,7 @@ type link struct {
 func newLink(b *build) *link { return &link{b: b, signer: v4.NewSigner()} }
 
 func (l *link) forCommunicator() communicator.Link {
-	return communicator.Link{OpenPort: l.openPort, Run: l.run, Online: l.online}
+	return communicator.Link{OpenPort: l.openPort, Run: l.run, Online: l.online, Alive: l.alive}
 }
 
 // openPort opens a session to a port. An agent that has just registered, or
@@ -232,4 +232,13 @@ func (l *link) run(ctx context.Context, script string) (string, error) {
 // online is asked when a connection was lost. An instance that is going away ends the wait.
 func (l *link) online(ctx context.Context) error {
 	return awaitAgent(ctx, l.b, l.b.config.SSMTimeout, time.Time{})
+}
+
+// alive is asked while a lost connection is made again: an instance that was shut down won't be there again.
+func (l *link) alive(ctx context.Context) error {
+	err := checkAlive(ctx, l.b)
+	if dead := (*deathError)(nil); errors.As(err, &dead) && dead.forGood(l.b.config) {
+		l.b.dead.tell(err)
+	}
+	return err
 }

@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -47,7 +48,8 @@ var deathRemedies = []struct{ code, remedy string }{
 	{"Client.InvalidSnapshot", "a snapshot of the source image is gone or not shared with this account: choose another source image"},
 	{"Client.UserInitiatedShutdown", "somebody, or a clean-up job of the account, terminated it: look for TerminateInstances in CloudTrail"},
 	{"Client.InstanceInitiatedShutdown", "something in the guest shut it down: a provisioner, user_data, or the timer of instance_ttl; " +
-		`where that is meant, set shutdown_behavior = "stop" and disable_stop_instance = true`},
+		"a provisioner must not power the instance off, unless that is the last thing it does, " +
+		`in a build with shutdown_behavior = "stop" and disable_stop_instance = true`},
 	{"Server.SpotInstance", "AWS took the spot instance back: build again, or give more spot_instance_types, or build on-demand"},
 	{noCapacityLater, "AWS ran out of that type there: give more instance_types, or subnets of other zones"},
 	{"Server.ScheduledStop", "AWS stopped it for an event of its own: build again"},
@@ -63,4 +65,35 @@ func death(seen *types.Instance) error {
 		}
 	}
 	return e
+}
+
+// A deathbed is where the connection tells of an instance's death to who runs provisioners, which
+// else try again for minutes. The zero value is for one with nobody to listen.
+type deathbed struct {
+	mu   sync.Mutex
+	told chan error // guarded by mu: nil without a listener
+}
+
+// listen returns where the next death is told.
+func (d *deathbed) listen() <-chan error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = make(chan error, 1)
+	return d.told
+}
+
+func (d *deathbed) tell(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case d.told <- err:
+	default: // told already, or nobody listens
+	}
+}
+
+// forGood tells whether provisioners have nothing to wait for. With shutdown_behavior = "stop" the last
+// one of them may have stopped the instance on purpose, and end well.
+func (e *deathError) forGood(c *Config) bool {
+	stopped := e.state == string(types.InstanceStateNameStopping) || e.state == string(types.InstanceStateNameStopped)
+	return !stopped || c.ShutdownBehavior != stopInstead
 }

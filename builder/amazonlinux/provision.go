@@ -1,6 +1,7 @@
 package amazonlinux
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,15 +14,23 @@ import (
 )
 
 // stepProvision hands the instance to Packer, which runs the provisioners.
-type stepProvision struct{}
+type stepProvision struct {
+	cancelled bool // provisioners on a dead instance had to be
+}
 
-// provisionersEnd is how long cancelled provisioners may take to end.
-const provisionersEnd = 10 * time.Second
+const (
+	// provisionersEnd is how long cancelled provisioners may take to end.
+	provisionersEnd = 10 * time.Second
+
+	// deathGrace is how long those on a dead instance may take to find out by themselves. Packer's own hook
+	// stays cancelled once it is, and then runs no error-cleanup-provisioner.
+	deathGrace = 4 * time.Second
+)
 
 func (s *stepProvision) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
 	err := s.provision(ctx, bag, packersdk.HookProvision)
-	if err == nil {
-		return conclude(bag, nil)
+	if err == nil || errors.As(err, new(*deathError)) {
+		return conclude(bag, phase("provision", err))
 	}
 	// Packer prints what its provisioners say; so the error goes on as it is.
 	bag.Put(stateError, err)
@@ -34,35 +43,79 @@ func (s *stepProvision) Cleanup(bag multistep.StateBag) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	if failed := s.provision(context.Background(), bag, packersdk.HookCleanupProvision); failed != nil {
+	cancelled := s.cancelled
+	failed := s.provision(context.Background(), bag, packersdk.HookCleanupProvision)
+	switch {
+	case failed != nil && cancelled:
+		buildOf(bag).ui.Error("error-cleanup-provisioner: not run: Packer runs none after provisioners that had to be cancelled, here on a dead instance")
+	case failed != nil:
 		buildOf(bag).ui.Error(fmt.Sprintf("error-cleanup-provisioner: %v", failed))
 	}
 }
 
-// provision runs Packer's hook. Once cancelled it waits for the provisioners'
+// provision runs Packer's hook. Once cancelled, or without an instance, it waits for the provisioners'
 // end, so that none is at work on an instance that goes away; but not for ever.
 func (s *stepProvision) provision(ctx context.Context, bag multistep.StateBag, name string) error {
 	hook, ok := bag.Get(stateHook).(packersdk.Hook)
 	if !ok || hook == nil {
 		return nil
 	}
+	b := buildOf(bag)
 	comm, _ := bag.Get(stateCommunicator).(packersdk.Communicator)
-	ended := make(chan error, 1)
-	go func() { ended <- hook.Run(ctx, name, buildOf(bag).ui, comm, bag.Get(stateGeneratedData)) }()
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended, dead := make(chan error, 1), b.dead.listen()
+	go func() { ended <- hook.Run(running, name, b.ui, comm, bag.Get(stateGeneratedData)) }()
 	select {
 	case err := <-ended:
-		if ctx.Err() != nil {
-			return ctx.Err()
+		return provisioned(ctx, err, dead)
+	case err := <-dead:
+		if !endSoon(ctx, ended) {
+			s.cancelled = true
+			cancel()
+			awaitProvisioners(ended)
 		}
-		return err
+		return cmp.Or(ctx.Err(), err)
+	case <-ctx.Done():
+		awaitProvisioners(ended)
+		return ctx.Err()
+	}
+}
+
+// endSoon gives provisioners the time to end by themselves.
+func endSoon(ctx context.Context, ended <-chan error) bool {
+	timer := time.NewTimer(deathGrace)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
 	case <-ctx.Done():
 	}
+	return false
+}
+
+// awaitProvisioners waits for the end of provisioners that were cancelled.
+func awaitProvisioners(ended <-chan error) {
 	select {
 	case <-ended:
 	case <-time.After(provisionersEnd):
-		slog.Warn("provisioners still at work after the build was cancelled", "waited", provisionersEnd)
+		slog.Warn("provisioners still at work after they were cancelled", "waited", provisionersEnd)
 	}
-	return ctx.Err()
+}
+
+// provisioned is what comes of provisioners that have ended by themselves: one that has failed on a dead
+// instance has only told what it could not do there.
+func provisioned(ctx context.Context, err error, dead <-chan error) error {
+	if ctx.Err() != nil || err == nil {
+		return ctx.Err()
+	}
+	select {
+	case why := <-dead:
+		return why
+	default:
+		return err
+	}
 }
 
 // generatedKeys are the values beyond Packer's own that templates can use as

@@ -35,6 +35,7 @@ type build struct {
 	groups   []string   // by stepEgressGroup: the security groups of the instance
 	profile  string     // by stepProfile: name or ARN of the instance profile, "" for none
 	instance *instance  // by stepInstance
+	dead     deathbed   // by the connection: why the instance won't be there again
 	images   []*pending // available: by stepImage the one it made, by stepDistribute the copies
 	final    []*pending // by stepDistribute, once all is done: the images that the build was for
 
