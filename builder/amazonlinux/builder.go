@@ -32,13 +32,13 @@ var _ packersdk.Builder = (*Builder)(nil)
 func (b *Builder) ConfigSpec() hcldec.ObjectSpec { return b.config.FlatMapstructure().HCL2Spec() }
 
 // Prepare decodes and checks the template. It asks no network, and names all
-// problems at once.
+// problems at once. It warns of options that have no effect in this template.
 func (b *Builder) Prepare(raws ...any) (generated, warnings []string, err error) {
 	if err := b.config.prepare(&b.interp, raws...); err != nil {
 		return nil, nil, err
 	}
 	packersdk.LogSecretFilter.Set(b.config.secrets()...)
-	return generatedKeys, nil, nil
+	return generatedKeys, b.config.warnings, nil
 }
 
 // Run makes the image. Whatever it made on the way is gone when it returns,

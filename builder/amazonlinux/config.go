@@ -4,9 +4,11 @@
 package amazonlinux
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"text/template"
+	"time"
 
 	"github.com/hashicorp/packer-plugin-sdk/common"
 	"github.com/hashicorp/packer-plugin-sdk/communicator"
@@ -29,8 +31,10 @@ type Config struct {
 	Comm                communicator.Config `mapstructure:",squash"`
 	Needless            `mapstructure:",squash"`
 
-	userData    string // what user_data or user_data_file holds, in base64
-	bringsAgent bool   // the user data speaks of the SSM agent's package
+	sshTimeout  time.Duration // that the template gives, 0 for none
+	warnings    []string      // on what is given and has no effect
+	userData    string        // what user_data or user_data_file holds, in base64
+	bringsAgent bool          // the user data speaks of the SSM agent's package
 }
 
 // How the build reaches its instance: the values of `communicator`.
@@ -69,6 +73,7 @@ func (c *Config) prepare(interp *interpolate.Context, raws ...any) error {
 	if err != nil {
 		r.errs = append(r.errs, err)
 	}
+	c.warnings = c.ineffective()
 	c.setDefaults()
 	c.check(&r, interp)
 	return r.err()
@@ -123,13 +128,27 @@ func (c *Config) checkCommunicator(r *report, interp *interpolate.Context) {
 		c.Comm.Type = communicatorSSH
 	}
 	c.Comm.SSHBastionHost, c.Comm.SSHProxyHost = "", "" // told as needless already
+	if c.Comm.SSHTimeout != 0 && c.Comm.SSHWaitTimeout != 0 {
+		r.addf("ssh_timeout and ssh_wait_timeout: two names of the same; keep ssh_timeout")
+	}
+	c.sshTimeout = cmp.Or(c.Comm.SSHWaitTimeout, c.Comm.SSHTimeout)
 	r.errs = append(r.errs, c.Comm.Prepare(interp)...)
 	c.Comm.Type = kind
 	if kind == communicatorSSM && c.ownCredentials() {
 		r.addf(`communicator: "ssm" logs in with a key of its own; for ssh_private_key_file, ssh_password, ssh_agent_auth and ssh_certificate_file set communicator = "ssh", or delete them`)
 	}
-	r.unless(c.Comm.PauseBeforeConnect >= 0, "pause_before_connecting", c.Comm.PauseBeforeConnect, "a duration, such as 30s")
-	r.unless(c.Comm.SSHTimeout >= 0, "ssh_timeout", c.Comm.SSHTimeout, "a duration, such as 5m")
+	c.checkTimes(r)
+}
+
+func (c *Config) checkTimes(r *report) {
+	comm := &c.Comm
+	r.unless(comm.PauseBeforeConnect >= 0, "pause_before_connecting", comm.PauseBeforeConnect, "a duration, such as 30s")
+	r.unless(comm.SSHTimeout >= 0, "ssh_timeout", comm.SSHTimeout, "a duration, such as 5m")
+	r.unless(comm.SSHReadWriteTimeout >= 0, "ssh_read_write_timeout", comm.SSHReadWriteTimeout, "a duration, such as 30s")
+	if comm.SSHReadWriteTimeout > 0 && comm.SSHKeepAliveInterval < 0 {
+		r.addf("ssh_read_write_timeout: it is how long a keepalive may stay without any answer, and with ssh_keep_alive_interval = %s none is sent; delete one of them",
+			comm.SSHKeepAliveInterval)
+	}
 }
 
 // ownCredentials tells whether the user logs in to the machine's own sshd.

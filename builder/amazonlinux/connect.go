@@ -103,7 +103,7 @@ func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communic
 	}
 	b.ui.Say(fmt.Sprintf("Agent online after %s; connecting through Session Manager...", seconds(time.Since(started))))
 
-	limited, cancel := context.WithTimeout(ctx, max(b.config.SSMTimeout-time.Since(started), min(b.config.SSMTimeout, connectMinimum)))
+	limited, cancel := context.WithTimeoutCause(ctx, b.config.connectLimit(time.Since(started)), errSSMTimeout)
 	defer cancel()
 	s.link = newLink(b)
 	comm, err := communicator.Connect(limited, s.link.forCommunicator(), communicatorConfig(b))
@@ -121,6 +121,15 @@ func (s *stepSession) connect(ctx context.Context, b *build) (packersdk.Communic
 
 // connectMinimum is what an agent that came online at the last moment leaves for the rest, unless ssm_timeout is shorter.
 const connectMinimum = 2 * time.Minute
+
+// errSSMTimeout names the limit to the communicator, whose own is ssh_timeout.
+var errSSMTimeout = errors.New("ssm_timeout")
+
+// connectLimit is what is left for connecting after the wait for the agent. An ssh_timeout that the template gives counts from
+// then on: a login that user data makes possible may take longer than the agent.
+func (c *Config) connectLimit(waited time.Duration) time.Duration {
+	return max(c.SSMTimeout-waited, min(c.SSMTimeout, connectMinimum), c.sshTimeout+time.Second)
+}
 
 func communicatorConfig(b *build) communicator.Config {
 	c := b.config

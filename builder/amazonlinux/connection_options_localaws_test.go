@@ -58,15 +58,11 @@ func TestConnectionOptions(t *testing.T) {
 		more      block
 		provision func(context.Context, packersdk.Communicator) error
 	}{
-		"communicator":                         {block{"communicator": "ssh"}, prints("id -un", "ec2-user")},
-		"ssh_username":                         {block{"ssh_username": "root"}, prints("id -un", "root")},
-		"ssh_pty":                              {block{"ssh_pty": true}, prints("tty", "/dev/pts/")},
-		"no ssh_pty":                           {block{"ssh_pty": false}, prints("tty || true", "not a tty")},
-		"ssh_file_transfer_method":             {block{"ssh_file_transfer_method": "scp"}, uploads},
-		"ssh_ciphers":                          {block{"ssh_ciphers": []string{"aes256-ctr"}}, prints("id -un", "ec2-user")},
-		"ssh_key_exchange_algorithms":          {block{"ssh_key_exchange_algorithms": []string{"ecdh-sha2-nistp384"}}, prints("id -un", "ec2-user")},
-		"ssh_handshake_attempts, wait_timeout": {block{"ssh_handshake_attempts": 3, "ssh_wait_timeout": "2m"}, prints("id -un", "ec2-user")},
-		"ssh_keep_alive_interval":              {block{"ssh_keep_alive_interval": "1s", "ssh_read_write_timeout": "20s"}, prints("sleep 3; id -un", "ec2-user")},
+		"communicator":             {block{"communicator": "ssh"}, prints("id -un", "ec2-user")},
+		"ssh_username":             {block{"ssh_username": "root"}, prints("id -un", "root")},
+		"ssh_pty":                  {block{"ssh_pty": true}, prints("tty", "/dev/pts/")},
+		"no ssh_pty":               {block{"ssh_pty": false}, prints("tty || true", "not a tty")},
+		"ssh_file_transfer_method": {block{"ssh_file_transfer_method": "scp"}, uploads},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -97,6 +93,7 @@ func TestAlgorithmsAreThoseOfTheTemplate(t *testing.T) {
 	t.Parallel()
 	for name, more := range map[string]block{
 		"ssh_ciphers":                 {"ssh_ciphers": []string{"arcfour256"}},
+		"credentials of one's own":    {"ssh_ciphers": []string{"arcfour256"}, "communicator": "ssh", "ssh_password": "x"},
 		"ssh_key_exchange_algorithms": {"ssh_key_exchange_algorithms": []string{"diffie-hellman-group1-sha1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -144,13 +144,18 @@ func cloned(part any) any {
 // build runs a whole build; provision is what Packer's provisioners do.
 func (w *world) build(ctx context.Context, raw block, provision hook) result {
 	w.Helper()
+	return w.buildWith(ctx, new(recorder), raw, provision)
+}
+
+// buildWith is build with what the user sees in a place that provisioners can look at.
+func (w *world) buildWith(ctx context.Context, ui *recorder, raw block, provision hook) result {
+	w.Helper()
 	b := new(amazonlinux.Builder)
 	b.LimitAttempts(w.attempts)
 	b.ObserveWaits(w.observe)
 	if _, _, err := b.Prepare(cloned(raw)); err != nil {
 		w.Fatal(err)
 	}
-	ui := new(recorder)
 	artifact, err := b.Run(ctx, ui, provision)
 	return result{artifact, err, ui}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 )
 
 // bare takes every source of credentials and region out of the environment.
@@ -249,5 +250,20 @@ func TestEncodedMessageIsKept(t *testing.T) {
 	e := Refusal("ec2", "CreateFleet", "UnauthorizedOperation", "You are not authorized to perform this operation. Encoded authorization failure message: AAAA")
 	if e.Encoded != "AAAA" || strings.Contains(e.Error(), "AAAA") || !Denied(e) || Message(e) != "You are not authorized to perform this operation" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// What was said around an operation that was not answered stays, whoever said it.
+func TestErrKeepsWhatIsSaidAround(t *testing.T) {
+	op := &smithy.OperationError{ServiceID: "SSM", OperationName: "SendCommand", Err: fmt.Errorf("request send failed: %w", context.DeadlineExceeded)}
+	for want, err := range map[string]error{
+		"SendCommand: context deadline exceeded":                                     op,
+		"no connection within 2s; last: SendCommand: context deadline exceeded":      fmt.Errorf("no connection within 2s; last: %w", op),
+		"run a script: SendCommand: context deadline exceeded; raise the limit":      fmt.Errorf("run a script: %w; raise the limit", op),
+		"run a script: SendCommand: context deadline exceeded; raise the limit, too": Err(fmt.Errorf("run a script: %w; raise the limit, too", op)),
+	} {
+		if got := Err(err); got.Error() != want || !errors.Is(got, context.DeadlineExceeded) {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }

@@ -122,7 +122,7 @@ func Denied(err error) bool { return slices.Contains(deniedCodes, Code(err)) }
 
 // Err makes an *Error of what the SDK returned, if AWS answered at all. Any
 // other error comes back with the operation's name and without the SDK's
-// chain of middleware; nil stays nil.
+// chain of middleware, and with what was said around it; nil stays nil.
 func Err(err error) error {
 	var told *Error
 	if err == nil || errors.As(err, &told) {
@@ -136,7 +136,12 @@ func Err(err error) error {
 	if errors.As(err, &api) {
 		return answered(op, api, err)
 	}
-	return fmt.Errorf("%s: %w", op.OperationName, unanswered(op.Err))
+	short := fmt.Errorf("%s: %w", op.OperationName, unanswered(op.Err))
+	before, after, found := strings.Cut(err.Error(), op.Error())
+	if !found {
+		return short
+	}
+	return fmt.Errorf("%s%w%s", before, short, after)
 }
 
 func answered(op *smithy.OperationError, api smithy.APIError, cause error) *Error {
