@@ -31,8 +31,11 @@ func (s *Server) permit(c *call) error {
 		q := question{action: n.Action, resource: n.Resource, context: maps.Clone(context)}
 		maps.Copy(q.context, s.resourceKeys(c, n.Resource))
 		maps.Copy(q.context, n.keys)
-		if why := s.iam.decideAny(c.caller, q, c.now); why != "" {
+		if why := s.iam.decideAny(c.caller, q, c.now); why != "" && (strings.Contains(why, "explicit deny") || !s.granted(c, q)) {
 			return c.deny(q, why)
+		}
+		if s.keptFrom(c, q) {
+			return c.deny(q, "because no resource-based policy allows the "+q.action+" action")
 		}
 	}
 	return nil

@@ -87,9 +87,17 @@ func TestCLIReadsKMSKeys(t *testing.T) {
 		{"", "kms describe-key --key-id {key} --query KeyMetadata.[Enabled,KeyState]", "False Disabled"},
 		{"", "kms enable-key --key-id {key}", ""},
 		{"", "kms delete-alias --alias-name alias/mine", ""},
+		{"grant", "kms create-grant --key-id {key} --name mine --grantee-principal arn:aws:iam::123456789012:user/builder --retiring-principal arn:aws:iam::123456789012:root" +
+			" --operations Decrypt DescribeKey --constraints EncryptionContextSubset={a=b} --query GrantId", "{grant}"},
+		{"", "kms list-grants --key-id {key} --query Grants[].[GrantId,KeyId,Name,GranteePrincipal,IssuingAccount,Operations[0],Operations[1],Constraints.EncryptionContextSubset.a]",
+			"{grant} arn:aws:kms:us-east-1:123456789012:key/{key} mine arn:aws:iam::123456789012:user/builder arn:aws:iam::123456789012:root Decrypt DescribeKey b"},
+		{"", "kms list-retirable-grants --retiring-principal arn:aws:iam::123456789012:root --query Grants[].GrantId", "{grant}"},
+		{"", "kms revoke-grant --key-id {key} --grant-id {grant}", ""},
 		{"", "kms schedule-key-deletion --key-id {key} --pending-window-in-days 7 --query PendingWindowInDays", "7"},
 		{"", "kms cancel-key-deletion --key-id {key} --query KeyId", "arn:aws:kms:us-east-1:123456789012:key/{key}"},
 	}...)
+	_, errs = cli(t, story.s, "kms retire-grant --key-id arn:aws:kms:us-east-1:123456789012:key/"+story.known["key"]+" --grant-id "+story.known["grant"])
+	wantWords(t, errs, "(NotFoundException)", story.known["grant"])
 }
 
 // What a refusal says in code is decoded, and an access key tells its account.

@@ -114,6 +114,7 @@ func (s *Server) kmsPermissions(c *call, action string) []Permission {
 	var in struct {
 		KeyID       string `json:"KeyId"`
 		TargetKeyID string `json:"TargetKeyId"`
+		GrantToken  string // of RetireGrant
 	}
 	if err := json.Unmarshal(c.body, &in); err != nil {
 		return []Permission{{action, "*"}}
@@ -122,6 +123,9 @@ func (s *Server) kmsPermissions(c *call, action string) []Permission {
 		if key := s.kmsKey(c.caller.account, c.region, name); name != "" && key != nil {
 			return []Permission{{action, key.ARN}}
 		}
+	}
+	if key, _ := s.grantOf(c, in.GrantToken); key != nil {
+		return []Permission{{action, key.ARN}}
 	}
 	return []Permission{{action, "*"}}
 }

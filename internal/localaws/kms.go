@@ -33,6 +33,7 @@ type kmsKey struct {
 	tags                     []kmsTag
 	policy                   *policyDocument // nil for the one that every key has from the start
 	policyText               string
+	grants                   []*kmsGrant
 }
 
 func newKMSState() *kmsState { return &kmsState{places: map[kmsPlaceKey]*kmsPlace{}} }
@@ -85,13 +86,19 @@ func (s *Server) kmsKey(account, region, idOrARNOrAlias string) *kmsKey {
 	return place.keys[name]
 }
 
-// kmsLeftovers is the keys that somebody made and did not schedule for deletion.
+// kmsLeftovers is the keys that somebody made and did not schedule for
+// deletion, and the grants on them that nobody retired or revoked.
 func (s *Server) kmsLeftovers() []string {
 	var left []string
 	for _, place := range s.kms.places {
 		for _, key := range place.keys {
 			if key.manager == "CUSTOMER" && key.deletion.IsZero() {
 				left = append(left, "kms key "+key.ARN)
+			}
+			for _, g := range key.grants {
+				if key.deletion.IsZero() {
+					left = append(left, "kms grant "+key.ARN+" "+g.ID+" to "+g.grantee)
+				}
 			}
 		}
 	}

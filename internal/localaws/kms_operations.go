@@ -20,6 +20,11 @@ func (s *Server) kmsOperations() map[string]operation {
 		"CreateAlias":                     jsonOp(createAlias),
 		"DeleteAlias":                     jsonOp(deleteAlias),
 		"ListAliases":                     jsonOp(listAliases),
+		"CreateGrant":                     jsonOp(createGrant),
+		"ListGrants":                      jsonOp(listGrants),
+		"ListRetirableGrants":             jsonOp(listRetirableGrants),
+		"RetireGrant":                     jsonOp(retireGrant),
+		"RevokeGrant":                     jsonOp(revokeGrant),
 		"GenerateDataKey":                 jsonOp(generateDataKey),
 		"GenerateDataKeyWithoutPlaintext": jsonOp(generateDataKeyWithoutPlaintext),
 		"Encrypt":                         jsonOp(kmsEncrypt),
@@ -213,14 +218,24 @@ func cancelKeyDeletion(c *call, in *keyIDIn) (*cancelDeletionOut, error) {
 	return &cancelDeletionOut{key.ARN}, nil
 }
 
+func checkAliasName(name string) error {
+	if !strings.HasPrefix(name, "alias/") {
+		return refuse("ValidationException", "Alias must start with the prefix \"alias/\". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html")
+	}
+	return nil
+}
+
 type createAliasIn struct {
 	AliasName   string `required:"true"`
 	TargetKeyID string `json:"TargetKeyId" required:"true"`
 }
 
 func createAlias(c *call, in *createAliasIn) (*struct{}, error) {
-	if !strings.HasPrefix(in.AliasName, "alias/") || strings.HasPrefix(in.AliasName, "alias/aws/") {
-		return nil, refuse("InvalidAliasNameException", "Alias must start with the prefix \"alias/\" and must not start with \"alias/aws/\"")
+	if err := checkAliasName(in.AliasName); err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(in.AliasName, "alias/aws/") {
+		return nil, refuse("NotAuthorizedException", "")
 	}
 	if strings.Contains(in.TargetKeyID, "alias/") {
 		return nil, refuse("ValidationException", "Aliases must refer to keys. Not aliases")
@@ -242,6 +257,9 @@ type deleteAliasIn struct {
 }
 
 func deleteAlias(c *call, in *deleteAliasIn) (*struct{}, error) {
+	if err := checkAliasName(in.AliasName); err != nil {
+		return nil, err
+	}
 	if _, err := c.keyNamed(in.AliasName); err != nil {
 		return nil, err
 	}

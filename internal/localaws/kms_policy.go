@@ -1,6 +1,9 @@
 package localaws
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // kmsKeyByARN finds a key of any account and region by its ARN.
 func (s *Server) kmsKeyByARN(arn string) *kmsKey {
@@ -30,6 +33,24 @@ func (k *kmsKey) lets(q question, who principal) bool {
 		result = true
 	}
 	return result
+}
+
+// keptFrom says whether a key's own policy keeps it from the caller of KMS,
+// whatever the caller's policies say: AWS's keys let users read and services
+// alone use them, those of another account whom their policy names.
+func (s *Server) keptFrom(c *call, q question) bool {
+	key := s.kmsKeyByARN(q.resource)
+	switch {
+	case c.service != "kms" || key == nil:
+		return false
+	case key.Account != c.caller.account:
+		return !key.lets(q, c.caller) && !s.granted(c, q)
+	case key.manager == "AWS":
+		return c.action != "RevokeGrant" && !slices.ContainsFunc([]string{"Describe", "Get", "List"}, func(verb string) bool {
+			return strings.HasPrefix(c.action, verb)
+		})
+	}
+	return false
 }
 
 // setPolicy gives the key a policy of its user's.

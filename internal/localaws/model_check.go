@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -184,7 +185,7 @@ func (k *modelChecker) mapping(path string, sent map[string]any, shape *modelSha
 
 // quote is a value in an error; secrets are left out.
 func (shape *modelShape) quote(value any) string {
-	if shape.Sensitive {
+	if shape.Sensitive || shape.Type == "blob" {
 		return ""
 	}
 	if n, isNumber := value.(float64); isNumber {
@@ -210,6 +211,12 @@ func (shape *modelShape) broken(value any) []string {
 	case "string":
 		if text, ok := value.(string); ok {
 			return shape.brokenText(text)
+		}
+	case "blob":
+		if text, ok := value.(string); ok {
+			if bytes, err := base64.StdEncoding.DecodeString(text); err == nil {
+				return shape.brokenLength(len(bytes))
+			}
 		}
 	case "integer", "long", "float", "double":
 		if n, ok := numberOf(value); ok {
