@@ -175,7 +175,7 @@ func TestSpotBuild(t *testing.T) {
 	if seen.MetadataOptions.HttpTokens != types.HttpTokensStateRequired || seen.PublicIpAddress == nil {
 		t.Errorf("metadata %+v, public address %v", seen.MetadataOptions, seen.PublicIpAddress)
 	}
-	if len(requests) != 1 || tag(requests[0].Tags, "Cost") != "low" || aws.ToString(requests[0].SpotPrice) != "0.5" {
+	if len(requests) != 1 || tag(requests[0].Tags, "Cost") != "low" || aws.ToString(requests[0].SpotPrice) != "0.500000" {
 		t.Errorf("spot requests %+v", requests)
 	}
 	if got := fleets.Fleets; len(got) != 1 || tag(got[0].Tags, "Owner") != region {

@@ -74,8 +74,11 @@ func (s *Server) associateProfile(c *call, in *associateProfileInput) (*associat
 
 // associated finds the instance of an association.
 func (p *ec2Place) associated(id string) (*instance, error) {
+	if !validID("iip-assoc", id) {
+		return nil, refuse("InvalidParameterValue", "Invalid value for associationId.")
+	}
 	for _, i := range p.instances {
-		if id != "" && i.association.id == id {
+		if i.association.id == id {
 			return i, nil
 		}
 	}
@@ -109,6 +112,9 @@ func (s *Server) replaceProfile(c *call, in *replaceProfileInput) (*associationO
 	profile, err := c.askedProfile(in.Profile)
 	if err != nil {
 		return nil, err
+	}
+	if i.State != "running" {
+		return nil, refuse("IncorrectState", "The association %s is not the active association", in.ID)
 	}
 	i.profileSet(profile, c.now)
 	return &associationOutput{i.describeAssociation("associating")}, nil

@@ -37,6 +37,12 @@ func TestProfilesOfRunningInstances(t *testing.T) {
 	if got := describeOne(t, c, *i.InstanceId).IamInstanceProfile; got == nil || *got.Arn != "arn:aws:iam::123456789012:instance-profile/p" {
 		t.Errorf("%+v", got)
 	}
+	_, err = c.StopInstances(t.Context(), &ec2.StopInstancesInput{InstanceIds: []string{*i.InstanceId}})
+	ok(t, err)
+	_, err = c.ReplaceIamInstanceProfileAssociation(t.Context(), &ec2.ReplaceIamInstanceProfileAssociationInput{AssociationId: &id, IamInstanceProfile: &types.IamInstanceProfileSpecification{Name: aws.String("p")}})
+	wantAPIError(t, err, "IncorrectState", id+" is not the active association")
+	_, err = c.DisassociateIamInstanceProfile(t.Context(), &ec2.DisassociateIamInstanceProfileInput{AssociationId: i.InstanceId})
+	wantAPIError(t, err, "InvalidParameterValue", "Invalid value for associationId.")
 	_, err = c.DisassociateIamInstanceProfile(t.Context(), &ec2.DisassociateIamInstanceProfileInput{AssociationId: &id})
 	ok(t, err)
 	left, err := c.DescribeIamInstanceProfileAssociations(t.Context(), &ec2.DescribeIamInstanceProfileAssociationsInput{})

@@ -162,6 +162,8 @@ func (v *volumePlan) decideEncryption(c *call, e *blockEBS) error {
 	return nil
 }
 
+var virtualNames = regexp.MustCompile(`^ephemeral[0-9]{1,2}$`)
+
 var deviceNames = regexp.MustCompile(`^(/dev/)?(sd[a-z]{1,2}[0-9]{0,2}|xvd[a-z]{1,2}[0-9]{0,2}|hd[a-z][0-9]{0,2}|nvme[0-9]+n1)$`)
 
 // planVolumes merges a request's mappings into an image's and decides on each volume.
@@ -233,6 +235,8 @@ func (a blockDevice) check(seen map[string]bool) error {
 		return refuse("InvalidBlockDeviceMapping", "Invalid device mapping for %s: one of ebs, virtualName and noDevice is needed", a.DeviceName)
 	case a.EBS != nil && a.VirtualName != "":
 		return refuse("InvalidBlockDeviceMapping", "Device %s has both an EBS volume and a virtual name", a.DeviceName)
+	case a.VirtualName != "" && !virtualNames.MatchString(a.VirtualName):
+		return refuse("InvalidBlockDeviceMapping", "Invalid virtual name %s for device %s", a.VirtualName, a.DeviceName)
 	}
 	return nil
 }

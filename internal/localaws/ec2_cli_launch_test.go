@@ -15,7 +15,8 @@ type cliStory struct {
 }
 
 // A cliStep is a command whose --query must print want. With a name, the first
-// word that it prints is known by that name from there on, in want too.
+// word that it prints is known by that name from there on, in want too; None,
+// which the CLI prints for a member that is not in the answer, is no such word.
 type cliStep struct{ name, words, want string }
 
 func (c *cliStory) tell(t *testing.T, steps ...cliStep) {
@@ -25,8 +26,8 @@ func (c *cliStory) tell(t *testing.T, steps ...cliStep) {
 		out, errs := cli(t, c.s, words)
 		printed := strings.Fields(out)
 		if step.name != "" {
-			if len(printed) == 0 {
-				t.Fatalf("aws %s\nprinted no %s: %s", words, step.name, errs)
+			if len(printed) == 0 || printed[0] == "None" {
+				t.Fatalf("aws %s\nprinted no %s: %q %s", words, step.name, out, errs)
 			}
 			c.known[step.name] = printed[0]
 		}
@@ -51,8 +52,8 @@ func TestCLIReadsInstances(t *testing.T) {
 	story := &cliStory{s, map[string]string{"image": amazonImage(t, c, "al2023-ami-2023.*-x86_64")}}
 	story.tell(t, cliStep{"instance", "ec2 run-instances --image-id {image} --instance-type t3.micro --placement AvailabilityZone=us-east-1a" +
 		" --tag-specifications ResourceType=instance,Tags=[{Key=Name,Value=x}]" +
-		" --query Instances[0].[InstanceId,State.Name,State.Code,InstanceType,Placement.AvailabilityZone,Tags[0].Value,AmiLaunchIndex,CpuOptions.CoreCount,MetadataOptions.HttpTokens]",
-		"{instance} pending 0 t3.micro us-east-1a x 0 1 required"})
+		" --query Instances[0].[InstanceId,State.Name,State.Code,StateReason.Code,InstanceType,Placement.AvailabilityZone,Tags[0].Value,AmiLaunchIndex,CpuOptions.CoreCount,MetadataOptions.HttpTokens]",
+		"{instance} pending 0 pending t3.micro us-east-1a x 0 1 required"})
 	untilState(t, c, story.known["instance"], types.InstanceStateNameRunning)
 	story.tell(t,
 		cliStep{"", "ec2 monitor-instances --instance-ids {instance} --query InstanceMonitorings[].[InstanceId,Monitoring.State]", "{instance} pending"},
@@ -86,7 +87,7 @@ func TestCLIReadsSpot(t *testing.T) {
 		cliStep{"request", "ec2 run-instances --image-id {image} --instance-type t3.micro --placement AvailabilityZone=us-east-1b --instance-market-options MarketType=spot,SpotOptions={MaxPrice=0.02}" +
 			" --tag-specifications ResourceType=spot-instances-request,Tags=[{Key=a,Value=b}] --query Instances[0].[SpotInstanceRequestId,InstanceLifecycle]", "{request} spot"},
 		cliStep{"instance", "ec2 describe-spot-instance-requests --spot-instance-request-ids {request} --query SpotInstanceRequests[].[InstanceId,SpotInstanceRequestId,State,Status.Code,Type,SpotPrice,LaunchSpecification.ImageId,LaunchSpecification.InstanceType,LaunchSpecification.Placement.AvailabilityZone,LaunchSpecification.SecurityGroups[0].GroupName,LaunchSpecification.Monitoring.Enabled,LaunchedAvailabilityZone,InstanceInterruptionBehavior,Tags[0].Value]",
-			"{instance} {request} active fulfilled one-time 0.02 {image} t3.micro us-east-1b default False us-east-1b terminate b"},
+			"{instance} {request} active fulfilled one-time 0.020000 {image} t3.micro us-east-1b default False us-east-1b terminate b"},
 		cliStep{"", "ec2 cancel-spot-instance-requests --spot-instance-request-ids {request} --query CancelledSpotInstanceRequests[].[SpotInstanceRequestId,State]", "{request} cancelled"},
 	)
 }

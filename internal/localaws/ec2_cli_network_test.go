@@ -19,12 +19,12 @@ func TestCLIReadsNetworks(t *testing.T) {
 	t.Parallel()
 	story := &cliStory{startServer(t, Options{NoMachines: true}), map[string]string{}}
 	story.tell(t, []cliStep{
-		{"vpc", "ec2 create-vpc --cidr-block 10.0.0.0/16 --tag-specifications ResourceType=vpc,Tags=[{Key=k,Value=v}] --query Vpc.[VpcId,CidrBlock,InstanceTenancy,Tags[0].Value,CidrBlockAssociationSet[0].CidrBlockState.State]",
-			"{vpc} 10.0.0.0/16 default v associated"},
+		{"vpc", "ec2 create-vpc --cidr-block 10.0.0.0/16 --tag-specifications ResourceType=vpc,Tags=[{Key=k,Value=v}] --query Vpc.[VpcId,CidrBlock,State,InstanceTenancy,Tags[0].Value,CidrBlockAssociationSet[0].CidrBlockState.State]",
+			"{vpc} 10.0.0.0/16 pending default v associated"},
 		{"", "ec2 modify-vpc-attribute --vpc-id {vpc} --enable-dns-hostnames", ""},
 		{"", "ec2 describe-vpc-attribute --vpc-id {vpc} --attribute enableDnsHostnames --query [VpcId,EnableDnsHostnames.Value]", "{vpc} True"},
-		{"subnet", "ec2 create-subnet --vpc-id {vpc} --cidr-block 10.0.1.0/24 --availability-zone us-east-1b --query Subnet.[SubnetId,AvailabilityZone,AvailableIpAddressCount,MapPublicIpOnLaunch]",
-			"{subnet} us-east-1b 251 False"},
+		{"subnet", "ec2 create-subnet --vpc-id {vpc} --cidr-block 10.0.1.0/24 --availability-zone us-east-1b --query Subnet.[SubnetId,State,AvailabilityZone,AvailableIpAddressCount,MapPublicIpOnLaunch]",
+			"{subnet} available us-east-1b 251 False"},
 		{"", "ec2 modify-subnet-attribute --subnet-id {subnet} --map-public-ip-on-launch", ""},
 		{"", "ec2 describe-subnets --subnet-ids {subnet} --query Subnets[].MapPublicIpOnLaunch", "True"},
 		{"gateway", "ec2 create-internet-gateway --query InternetGateway.[InternetGatewayId,length(Attachments)]", "{gateway} 0"},

@@ -52,6 +52,8 @@ func TestCLIReadsSnapshots(t *testing.T) {
 	made, err := c.CreateVolume(t.Context(), &ec2.CreateVolumeInput{AvailabilityZone: aws.String("us-east-1a"), Size: aws.Int32(8)})
 	ok(t, err)
 	untilVolume(t, c, *made.VolumeId, types.VolumeStateAvailable)
+	_, err = c.ModifyVolume(t.Context(), &ec2.ModifyVolumeInput{VolumeId: made.VolumeId})
+	wantAPIError(t, err, "InvalidParameterValue", "at least one of")
 	story := &cliStory{s, map[string]string{"volume": *made.VolumeId}}
 	story.tell(t, cliStep{"snapshot", "ec2 create-snapshot --volume-id {volume} --description d --tag-specifications ResourceType=snapshot,Tags=[{Key=a,Value=b}]" +
 		" --query [SnapshotId,VolumeId,State,VolumeSize,Encrypted,OwnerId,Description,Tags[0].Value]", "{snapshot} {volume} pending 8 False 123456789012 d b"})

@@ -64,9 +64,33 @@ func (c *call) findImage(id string) (*image, error) {
 	return img, nil
 }
 
+// usableImage finds an image to launch or to change; one that the caller has
+// deregistered is told from one that there never was.
+func (c *call) usableImage(id string) (*image, error) {
+	img, err := c.findImage(id)
+	if refusedWith(err, "InvalidAMIID.NotFound") && c.images().deregistered[id] == c.caller.account {
+		return nil, refuse("InvalidAMIID.Unavailable", "The image id '[%s]' is no longer available", id)
+	}
+	return img, err
+}
+
+// lingers says whether the caller deregistered an image that instances still
+// refer to: for so long Describe calls find nothing and refuse nothing.
+func (c *call) lingers(id string) bool {
+	if c.images().deregistered[id] != c.caller.account {
+		return false
+	}
+	for _, i := range c.place().instances {
+		if i.ImageID == id && i.State != "terminated" {
+			return true
+		}
+	}
+	return false
+}
+
 // ownImage finds an image that the caller owns.
 func (c *call) ownImage(id string) (*image, error) {
-	img, err := c.findImage(id)
+	img, err := c.usableImage(id)
 	if err != nil {
 		return nil, err
 	}
@@ -209,9 +233,13 @@ func (c *call) unknownImages(ids []string) error {
 
 // imagesAsked are the images that ids, owners and launchers select and the caller may see.
 func (c *call) imagesAsked(in *describeImagesInput) ([]*image, error) {
-	all, err := byID(in.IDs, c.images().images, c.findImage)
-	if refusedWith(err, "InvalidAMIID.NotFound") && len(in.IDs) > 1 {
-		err = c.unknownImages(in.IDs)
+	ids := slices.DeleteFunc(slices.Clone(in.IDs), c.lingers)
+	if len(ids) == 0 && len(in.IDs) > 0 {
+		return nil, nil
+	}
+	all, err := byID(ids, c.images().images, c.findImage)
+	if refusedWith(err, "InvalidAMIID.NotFound") && len(ids) > 1 {
+		err = c.unknownImages(ids)
 	}
 	if err != nil {
 		return nil, err

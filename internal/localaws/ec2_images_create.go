@@ -160,6 +160,9 @@ func (s *Server) complete(img *image, snaps []*snapshot) {
 			snap.state = "completed"
 		}
 	}
+	if s.ec2Region(img.region).images[img.id] != img {
+		return // deregistered meanwhile: its snapshots are completed all the same
+	}
 	img.state = "available"
 	s.changed(img.region, img.id, img.state)
 }
@@ -169,26 +172,6 @@ func (img *image) fail(snaps []*snapshot, code, message string) {
 	for _, snap := range snaps {
 		snap.state = "error"
 	}
-}
-
-// FailImage makes a pending image fail with a state reason, as AWS's own troubles do; it says whether there was one.
-func (s *Server) FailImage(id, code, message string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, r := range s.ec2.regions {
-		if img := r.images[id]; img != nil && img.state == "pending" {
-			var snaps []*snapshot
-			for _, snap := range img.snapshotIDs() {
-				if r.snapshots[snap] != nil {
-					snaps = append(snaps, r.snapshots[snap])
-				}
-			}
-			img.fail(snaps, code, message)
-			s.changed(img.region, img.id, img.state)
-			return true
-		}
-	}
-	return false
 }
 
 type deregisterInput struct {
@@ -211,9 +194,6 @@ func (s *Server) deregisterImage(c *call, in *deregisterInput) (*deregisterOutpu
 	p := c.place()
 	img, err := c.ownImage(in.ImageID)
 	if err != nil {
-		if refusedWith(err, "InvalidAMIID.NotFound") && c.images().deregistered[in.ImageID] {
-			return nil, refuse("InvalidAMIID.Unavailable", "The image id '[%s]' is no longer available", in.ImageID)
-		}
 		return nil, err
 	}
 	if img.protection != "" || c.now.Before(img.protectionEnds) {
@@ -224,7 +204,7 @@ func (s *Server) deregisterImage(c *call, in *deregisterInput) (*deregisterOutpu
 	}
 	r := c.images()
 	delete(r.images, img.id)
-	r.deregistered[img.id] = true
+	r.deregistered[img.id] = img.owner
 	delete(p.tags, img.id)
 	out := &deregisterOutput{Return: true}
 	if !isTrue(in.DeleteSnapshots) {

@@ -43,14 +43,51 @@ func TestImageLife(t *testing.T) {
 	wantAPIError(t, err, "InvalidAMIName.Duplicate", *img.ImageId)
 	_, err = c.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: img.SourceInstanceId, Name: aws.String("web $1")})
 	wantAPIError(t, err, "InvalidAMIName.Malformed")
+	launched, err := runOne(t, c, func(in *ec2.RunInstancesInput) { in.ImageId = img.ImageId })
+	ok(t, err)
 	_, err = c.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: img.ImageId})
 	ok(t, err)
+	_, err = runOne(t, c, func(in *ec2.RunInstancesInput) { in.ImageId = img.ImageId })
+	wantAPIError(t, err, "InvalidAMIID.Unavailable", *img.ImageId)
+	described, err := c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{*img.ImageId}})
+	if err != nil || len(described.Images) != 0 {
+		t.Errorf("an instance refers to the image: %+v, %v", described, err)
+	}
+	_, err = c.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: []string{*launched.InstanceId}})
+	ok(t, err)
+	untilState(t, c, *launched.InstanceId, types.InstanceStateNameTerminated)
+	_, err = c.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{*img.ImageId}})
+	wantAPIError(t, err, "InvalidAMIID.NotFound", *img.ImageId)
 	_, err = c.DeregisterImage(t.Context(), &ec2.DeregisterImageInput{ImageId: img.ImageId})
 	wantAPIError(t, err, "InvalidAMIID.Unavailable")
 	_, err = c.DeleteSnapshot(t.Context(), &ec2.DeleteSnapshotInput{SnapshotId: snap})
 	ok(t, err)
 	_, err = c.DeleteSnapshot(t.Context(), &ec2.DeleteSnapshotInput{SnapshotId: snap})
 	wantAPIError(t, err, "InvalidSnapshot.NotFound")
+}
+
+// An image can be named by a parameter of one's own, too, of the version that is asked for.
+func TestImageOfAParameter(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, Options{})
+	c := ec2Client(t, s, DefaultAccount)
+	want := amazonImage(t, c, "al2023-ami-2023.*-x86_64")
+	for _, value := range []string{want, "ami-00000000000000000"} {
+		_, err := putString(t, ssmClient(t, s), "/images/base", value)
+		ok(t, err)
+	}
+	run := func(reference string) (types.Instance, error) {
+		return runOne(t, c, func(in *ec2.RunInstancesInput) { in.ImageId = aws.String("resolve:ssm:" + reference) })
+	}
+	i, err := run("/images/base:1")
+	ok(t, err)
+	if *i.ImageId != want {
+		t.Errorf("launched %s, want %s", *i.ImageId, want)
+	}
+	_, err = run("/images/base")
+	wantAPIError(t, err, "InvalidAMIID.NotFound", "ami-00000000000000000")
+	_, err = run("/images/none")
+	wantAPIError(t, err, "InvalidParameterValue", "/images/none")
 }
 
 func TestSharingAndCopying(t *testing.T) {
@@ -60,10 +97,15 @@ func TestSharingAndCopying(t *testing.T) {
 	img := imageOf(t, mine, "shared")
 	_, err := theirs.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{*img.ImageId}})
 	wantAPIError(t, err, "InvalidAMIID.NotFound")
-	_, err = mine.ModifyImageAttribute(t.Context(), &ec2.ModifyImageAttributeInput{
-		ImageId: img.ImageId, LaunchPermission: &types.LaunchPermissionModifications{Add: []types.LaunchPermission{{UserId: aws.String(OtherAccount)}}},
-	})
-	ok(t, err)
+	share := func(with types.LaunchPermission) error {
+		_, err := mine.ModifyImageAttribute(t.Context(), &ec2.ModifyImageAttributeInput{
+			ImageId: img.ImageId, LaunchPermission: &types.LaunchPermissionModifications{Add: []types.LaunchPermission{with}},
+		})
+		return err
+	}
+	ok(t, share(types.LaunchPermission{UserId: aws.String(OtherAccount)}))
+	wantAPIError(t, share(types.LaunchPermission{UserId: aws.String("12")}), "InvalidAMIAttributeItemValue", "userId")
+	wantAPIError(t, share(types.LaunchPermission{Group: "some"}), "InvalidAMIAttributeItemValue", "group")
 	seen, err := theirs.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ExecutableUsers: []string{"self"}})
 	ok(t, err)
 	if len(seen.Images) != 1 || *seen.Images[0].ImageId != *img.ImageId {

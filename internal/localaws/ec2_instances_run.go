@@ -104,14 +104,14 @@ func (l *launchPlan) decideImage(c *call, in *runInput) error {
 	}
 	id := in.ImageID
 	if name, ok := strings.CutPrefix(id, "resolve:ssm:"); ok {
-		parameter, known := c.server.publicParameters(c.region)[name]
-		if !known {
+		parameter, err := c.parameter(name, false)
+		if err != nil || parameter.Type != "String" {
 			return refuse("InvalidParameterValue", "Value (%s) for parameter ImageId is invalid. The parameter %s does not exist.", id, name)
 		}
-		id = parameter.value
+		id = parameter.Value
 	}
 	var err error
-	if l.image, err = c.findImage(id); err != nil {
+	if l.image, err = c.usableImage(id); err != nil {
 		return err
 	}
 	if l.image.state != "available" {

@@ -160,6 +160,9 @@ func TestRunInstancesRefuses(t *testing.T) {
 		{func(in *ec2.RunInstancesInput) {
 			in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: aws.String("lots")}
 		}, "InvalidParameterValue", ""},
+		{func(in *ec2.RunInstancesInput) {
+			in.BlockDeviceMappings = []types.BlockDeviceMapping{{DeviceName: aws.String("/dev/sdf"), VirtualName: aws.String("eph")}}
+		}, "InvalidBlockDeviceMapping", "eph"},
 		{func(in *ec2.RunInstancesInput) { in.DryRun = aws.Bool(true) }, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."},
 	} {
 		_, err := runOne(t, c, test.change)

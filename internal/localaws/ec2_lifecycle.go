@@ -124,7 +124,7 @@ func (i *instance) job(work func(ctx context.Context)) {
 // begin takes a new or stopped instance from pending to running.
 func (i *instance) begin() {
 	s := i.place.server
-	i.enter("pending", "", "")
+	i.enter("pending", "pending", "pending")
 	i.later(s.delays.InstancePending, func() {
 		if i.kmsState != "" {
 			i.terminate("Client.InvalidKMSKey.InvalidState", "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state", "Server.InternalError")

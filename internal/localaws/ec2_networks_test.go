@@ -128,3 +128,22 @@ func TestReachesServiceThroughNAT(t *testing.T) {
 	routed(front.Subnet.SubnetId, gateway.InternetGateway.InternetGatewayId, nil)
 	until(t, "the NAT gateway serves", func() bool { return reaches(s, *i.InstanceId) })
 }
+
+// A VPC is pending in the answer that makes it and for as long as Describe calls may not know what is new.
+func TestVPCIsPending(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, Options{Profile: Demo})
+	c := ec2Client(t, s, DefaultAccount)
+	made, err := c.CreateVpc(t.Context(), &ec2.CreateVpcInput{CidrBlock: aws.String("10.1.0.0/16")})
+	ok(t, err)
+	if made.Vpc.State != types.VpcStatePending {
+		t.Errorf("a new VPC is %s", made.Vpc.State)
+	}
+	until(t, "the VPC is available", func() bool {
+		seen, err := c.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{Filters: []types.Filter{
+			{Name: aws.String("vpc-id"), Values: []string{*made.Vpc.VpcId}}, {Name: aws.String("state"), Values: []string{"available"}},
+		}})
+		ok(t, err)
+		return len(seen.Vpcs) == 1
+	})
+}

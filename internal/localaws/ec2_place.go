@@ -49,7 +49,7 @@ type ec2Region struct {
 	images    map[string]*image
 	snapshots map[string]*snapshot
 
-	deregistered map[string]bool // image ids that there were
+	deregistered map[string]string // the owners of the images that there were, by id
 }
 
 func (s *Server) ec2Place(account, region string) *ec2Place {
@@ -102,7 +102,7 @@ func (s *Server) ec2Region(region string) *ec2Region {
 	}
 	r := s.ec2.regions[region]
 	if r == nil {
-		r = &ec2Region{images: map[string]*image{}, snapshots: map[string]*snapshot{}, deregistered: map[string]bool{}}
+		r = &ec2Region{images: map[string]*image{}, snapshots: map[string]*snapshot{}, deregistered: map[string]string{}}
 		s.ec2.regions[region] = r
 		r.stock(region, s.clock.Now())
 	}

@@ -1,6 +1,9 @@
 package localaws
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // A spotRequest is what stands behind a spot instance; every one here is one-time and fulfilled at once.
 type spotRequest struct {
@@ -22,7 +25,8 @@ func (p *ec2Place) addSpotRequest(i *instance, plan *launchPlan) {
 		keyName: i.keyName, subnetID: plan.subnet.id, groupIDs: plan.groupIDs, monitoring: i.monitoring,
 	}
 	if s := plan.data.Market.Spot; s != nil && s.MaxPrice != "" {
-		r.price = s.MaxPrice
+		price, _ := strconv.ParseFloat(s.MaxPrice, 64) // the plan is checked
+		r.price = strconv.FormatFloat(price, 'f', 6, 64)
 	}
 	i.spotRequestID = r.id
 	p.spotRequests[r.id] = r

@@ -57,6 +57,9 @@ func (s *Server) modifyVolume(c *call, in *modifyVolumeInput) (*modifyVolumeOutp
 	if err != nil {
 		return nil, err
 	}
+	if in.Size == nil && in.Type == nil && in.IOPS == nil && in.Throughput == nil {
+		return nil, refuse("InvalidParameterValue", "Must specify at least one of size, type, iops or throughput")
+	}
 	if v.modified != nil && c.now.Before(v.modified.started.Add(6*time.Hour)) {
 		return nil, refuse("VolumeModificationRateExceeded",
 			"You've reached the maximum modification rate per volume limit. Wait at least 6 hours between modifications per EBS volume.")

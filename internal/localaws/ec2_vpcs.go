@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A vpc is one virtual network with one IPv4 block.
@@ -15,6 +16,7 @@ type vpc struct {
 	isDefault                         bool
 	tenancy                           string
 	dnsSupport, dnsHostnames, metrics bool
+	available                         time.Time // when it is; pending until then
 }
 
 // makeDefaultVPC makes what every account finds in every region: a VPC with a
@@ -114,10 +116,19 @@ func (s *Server) createVPC(c *call, in *createVPCInput) (*createVPCOutput, error
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	v := &vpc{id: newID("vpc"), cidr: cidr, tenancy: tenancy, dnsSupport: true}
+	v := &vpc{id: newID("vpc"), cidr: cidr, tenancy: tenancy, dnsSupport: true, available: c.now.Add(s.delays.EC2Consistency)}
 	p.addVPC(v, newID("rtb"), newID("sg"))
 	p.setTags(v.id, tags["vpc"])
-	return &createVPCOutput{p.describeVPC(v)}, nil
+	out := &createVPCOutput{p.describeVPC(v)}
+	out.VPC.State = "pending" // however soon it is available
+	return out, nil
+}
+
+func (p *ec2Place) vpcState(v *vpc) string {
+	if p.server.clock.Now().Before(v.available) {
+		return "pending"
+	}
+	return "available"
 }
 
 // blockOf reads an IPv4 block whose host bits are zero.
@@ -205,7 +216,7 @@ type vpcAssociation struct {
 
 func (p *ec2Place) describeVPC(v *vpc) vpcDescription {
 	return vpcDescription{
-		VPCID: v.id, OwnerID: p.account, State: "available", CidrBlock: v.cidr.String(),
+		VPCID: v.id, OwnerID: p.account, State: p.vpcState(v), CidrBlock: v.cidr.String(),
 		Associations: setOf([]vpcAssociation{{"vpc-cidr-assoc" + strings.TrimPrefix(v.id, "vpc"), v.cidr.String(), "associated"}}),
 		DHCP:         p.dhcpID(), Tags: p.tagSet(v.id), Tenancy: v.tenancy, IsDefault: v.isDefault,
 	}
@@ -223,16 +234,19 @@ type describeVPCsOutput struct {
 	NextToken string              `xml:"nextToken,omitempty"`
 }
 
-var vpcFilters = filterTable[*vpc]{
-	"cidr":                              one(func(v *vpc) string { return v.cidr.String() }),
-	"cidr-block":                        one(func(v *vpc) string { return v.cidr.String() }),
-	"cidrBlock":                         one(func(v *vpc) string { return v.cidr.String() }),
-	"cidr-block-association.cidr-block": one(func(v *vpc) string { return v.cidr.String() }),
-	"cidr-block-association.state":      one(func(*vpc) string { return "associated" }),
-	"is-default":                        one(func(v *vpc) string { return boolWord(v.isDefault) }),
-	"isDefault":                         one(func(v *vpc) string { return boolWord(v.isDefault) }),
-	"state":                             one(func(*vpc) string { return "available" }),
-	"vpc-id":                            one(func(v *vpc) string { return v.id }),
+func (p *ec2Place) vpcFilters() filterTable[*vpc] {
+	return filterTable[*vpc]{
+		"cidr":                              one(func(v *vpc) string { return v.cidr.String() }),
+		"cidr-block":                        one(func(v *vpc) string { return v.cidr.String() }),
+		"cidrBlock":                         one(func(v *vpc) string { return v.cidr.String() }),
+		"cidr-block-association.cidr-block": one(func(v *vpc) string { return v.cidr.String() }),
+		"cidr-block-association.state":      one(func(*vpc) string { return "associated" }),
+		"is-default":                        one(func(v *vpc) string { return boolWord(v.isDefault) }),
+		"isDefault":                         one(func(v *vpc) string { return boolWord(v.isDefault) }),
+		"state":                             one(p.vpcState),
+		"vpc-id":                            one(func(v *vpc) string { return v.id }),
+		"owner-id":                          one(func(*vpc) string { return p.account }),
+	}
 }
 
 // sorted is a map's values in order of their ids; Describe calls answer the same order each time.
@@ -269,7 +283,7 @@ func (s *Server) describeVPCs(c *call, in *describeVPCsInput) (*describeVPCsOutp
 	if err != nil {
 		return nil, err
 	}
-	filters := vpcFilters.with("owner-id", func(*vpc) string { return p.account })
+	filters := p.vpcFilters()
 	all, err = filters.keep(in.Filters, func(v *vpc) map[string]string { return p.tags[v.id] }, all)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,7 @@ import (
 )
 
 // checkedByHandlers are the kinds of values whose refusals have words of their own.
-var checkedByHandlers = []string{"InstanceType", "ResourceType", "VolumeType"}
+var checkedByHandlers = []string{"InstanceType", "ResourceType", "VolumeType", "PermissionGroup"}
 
 // checkEC2Model refuses a request to EC2 that lacks what its description
 // requires, or has a value that none of the enumerated ones is. EC2 tells the

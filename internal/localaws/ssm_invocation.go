@@ -197,6 +197,7 @@ func (s *Server) endStep(step *ssmStepRun, r stepResult) {
 	defer s.mu.Unlock()
 	step.ended, step.code = s.clock.Now(), r.exit
 	step.stdout, step.stderr = r.stdout, r.stderr
+	// the agent writes its own words where the script's end, on a line of their own only if the script ended one
 	switch {
 	case r.cancelled:
 		step.status, step.details, step.code = "Cancelled", "Cancelled", exitStopped
@@ -204,18 +205,11 @@ func (s *Server) endStep(step *ssmStepRun, r stepResult) {
 		step.status, step.details, step.code = "TimedOut", "ExecutionTimedOut", exitStopped
 	case r.err != nil:
 		step.status, step.details, step.code = "Failed", "Failed", 1
-		step.stderr = cutText(joinLines(step.stderr, "failed to run commands: "+r.err.Error()), maxStderr, false)
+		step.stderr = cutText(step.stderr+"failed to run commands: "+r.err.Error(), maxStderr, false)
 	case r.exit != 0:
 		step.status, step.details = "Failed", "Failed"
-		step.stderr = cutText(joinLines(step.stderr, fmt.Sprintf("failed to run commands: exit status %d", r.exit)), maxStderr, false)
+		step.stderr = cutText(step.stderr+fmt.Sprintf("failed to run commands: exit status %d", r.exit), maxStderr, false)
 	default:
 		step.status, step.details = "Success", "Success"
 	}
-}
-
-func joinLines(text, line string) string {
-	if text == "" {
-		return line
-	}
-	return text + "\n" + line
 }

@@ -77,7 +77,7 @@ func TestRunShellScript(t *testing.T) {
 	}{
 		"as root":        {script("id -un", "pwd", `echo "$0" | sed 's/.*orchestration.[-0-9a-f]*//'`), "Success", "Success", 0, "root\n/usr/bin\n/awsrunShellScript/0.awsrunShellScript/_script.sh\n", ""},
 		"no home":        {script(`echo "home=$HOME user=$USER $AWS_SSM_INSTANCE_ID"`), "Success", "Success", 0, "home= user= " + id + "\n", ""},
-		"fails":          {script("echo out", "echo err >&2", "exit 3"), "Failed", "Failed", 3, "out\n", "err\n\nfailed to run commands: exit status 3"},
+		"fails":          {script("echo out", "echo err >&2", "exit 3"), "Failed", "Failed", 3, "out\n", "err\nfailed to run commands: exit status 3"},
 		"last counts":    {script("false", "true"), "Success", "Success", 0, "", ""},
 		"interpreter":    {script("#!/bin/bash", `a=(1 2); echo ${#a[@]}`), "Success", "Success", 0, "2\n", ""},
 		"directory":      {map[string][]string{"commands": {"pwd"}, "workingDirectory": {"/tmp"}}, "Success", "Success", 0, "/tmp\n", ""},

@@ -303,6 +303,9 @@ type parameterMetadata struct {
 }
 
 func describeParameters(c *call, in *describeParametersIn) (*describeParametersOut, error) {
+	if len(in.Filters) > 0 && len(in.ParameterFilters) > 0 {
+		return nil, refuse("ValidationException", "You can use either Filters or ParameterFilters in a single request.")
+	}
 	filters := in.ParameterFilters
 	for _, f := range in.Filters {
 		filters = append(filters, parameterFilter{Key: f.Key, Option: "Equals", Values: f.Values})

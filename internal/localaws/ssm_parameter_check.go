@@ -49,10 +49,14 @@ func parameterKind(asked *string, existing *ssmParameter) string {
 }
 
 func (in *putParameterIn) checkName() error {
+	isPath := strings.Count(in.Name, "/") > 1
+	reserved := parameterOfAWS.MatchString(in.Name)
 	switch {
-	case parameterOfAWS.MatchString(in.Name):
+	case reserved && isPath && strings.HasPrefix(strings.ToLower(in.Name), "/aws"):
 		return refuse("AccessDeniedException", "No access to reserved parameter name: %s.", in.Name)
-	case !parameterName.MatchString(in.Name) || len(in.Name) > 1011:
+	case reserved && !isPath:
+		return refuse("ValidationException", "Parameter name: can't be prefixed with \"aws\" or \"ssm\" (case-insensitive).")
+	case reserved, !parameterName.MatchString(in.Name) || len(in.Name) > 1011:
 		return refuse("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive). "+
 			"If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_")
 	case strings.Contains(strings.TrimPrefix(in.Name, "/"), "/") && !strings.HasPrefix(in.Name, "/"):

@@ -57,6 +57,18 @@ func TestParametersAreRefusedAsAWSRefusesThem(t *testing.T) {
 	wantAPIError(t, err, "ValidationException", "Value '' at 'value'")
 	_, err = putString(t, c, "x", "v")
 	ok(t, err)
+	for name, want := range map[string][2]string{
+		"aws-x": {"ValidationException", `"aws" or "ssm"`}, "SSM.x": {"ValidationException", `"aws" or "ssm"`}, "/ssm/x": {"ValidationException", `with "ssm"`},
+		"/aws/x": {"AccessDeniedException", "/aws/x"},
+	} {
+		_, err = putString(t, c, name, "v")
+		wantAPIError(t, err, want[0], want[1])
+	}
+	_, err = c.DescribeParameters(t.Context(), &ssm.DescribeParametersInput{
+		Filters:          []types.ParametersFilter{{Key: types.ParametersFilterKeyName, Values: []string{"x"}}},
+		ParameterFilters: []types.ParameterStringFilter{{Key: aws.String("Name"), Values: []string{"x"}}},
+	})
+	wantAPIError(t, err, "ValidationException", "either Filters or ParameterFilters")
 	secret := func(in *ssm.PutParameterInput) { in.Type = types.ParameterTypeSecureString }
 	_, err = putString(t, c, "x", "v", secret)
 	wantAPIError(t, err, "HierarchyTypeMismatchException")
