@@ -79,6 +79,9 @@ func bench(ctx context.Context, args []string) (err error) {
 	if o.out == "" && o.run == "" && !o.quick {
 		o.out = filepath.Join(root, "bench", "results.json")
 	}
+	if err := ready(o); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	began := time.Now()
