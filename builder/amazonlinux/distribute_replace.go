@@ -44,7 +44,7 @@ func replaceAll(ctx context.Context, b *build, list []*pending) error {
 
 // tryRegister is what the image is registered with under its last name, if that is allowed.
 func tryRegister(ctx context.Context, b *build, p *pending) (*ec2.RegisterImageInput, error) {
-	in, err := registration(ctx, b, p)
+	in, err := registration(ctx, b, p, b.config.AMIName)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +102,12 @@ func (p *pending) register(ctx context.Context, b *build, in *ec2.RegisterImageI
 	return nil
 }
 
-// registration is the image again, of the same snapshots, under its last name.
-func registration(ctx context.Context, b *build, p *pending) (*ec2.RegisterImageInput, error) {
+// registration is the image again, of the same snapshots, under a name. With
+// an error it is whole but for the variables of UEFI, which could not be read.
+func registration(ctx context.Context, b *build, p *pending, name string) (*ec2.RegisterImageInput, error) {
 	image := p.image
 	in := &ec2.RegisterImageInput{
-		Name:               aws.String(b.config.AMIName),
+		Name:               aws.String(name),
 		Description:        image.Description,
 		Architecture:       image.Architecture,
 		RootDeviceName:     image.RootDeviceName,
@@ -129,7 +130,7 @@ func registration(ctx context.Context, b *build, p *pending) (*ec2.RegisterImage
 		ImageId: aws.String(p.id), Attribute: types.ImageAttributeNameUefiData,
 	})
 	if err != nil {
-		return nil, err
+		return in, err
 	}
 	if seen.UefiData != nil && aws.ToString(seen.UefiData.Value) != "" {
 		in.UefiData = seen.UefiData.Value

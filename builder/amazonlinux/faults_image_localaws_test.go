@@ -82,6 +82,13 @@ func (w *world) untold(r result, before []string) []string {
 	return left
 }
 
+// snapshotIsTold tells whether the user knows a snapshot's id, or how to list those of its region.
+func snapshotIsTold(said string, line []string) bool {
+	region, id := line[2], line[3]
+	return strings.Contains(said, "delete-snapshot --region "+region+" --snapshot-id "+id) ||
+		strings.Contains(said, "describe-snapshots --region "+region+" --owner-ids self --filters Name=tag:")
+}
+
 func isSnapshot(line string) bool { return strings.HasPrefix(line, "ec2 snapshot ") }
 
 // remedies are the lines that tell the user how to remove, or to find, what is left.
@@ -101,7 +108,9 @@ func goesWith(r result, said, line string) bool {
 	switch {
 	case told(said, line):
 		return true
-	case strings.HasPrefix(line, "ec2 volume"), strings.HasPrefix(line, "ec2 network interface"):
+	case isSnapshot(line) && snapshotIsTold(said, strings.Fields(line)):
+		return true
+	case strings.HasPrefix(line, "ec2 volume"), strings.HasPrefix(line, "ec2 network interface"), strings.HasPrefix(line, "ssm command"):
 		return strings.Contains(said, "terminate-instances")
 	}
 	return r.artifact != nil && strings.HasPrefix(line, "ec2 image") && strings.Contains(r.artifact.String(), imageID.FindString(line))

@@ -213,8 +213,7 @@ func (w *world) artifactIsThere(r result) {
 }
 
 // imagesAreKept: an image that a build which failed had made is still there and told, or its
-// snapshots are in one that has taken its place. What AWS had made available and nobody had seen is no exception,
-// but for the moment between the last look at an image and its removal, which AWS has no way to close.
+// snapshots are in one that has taken its place. What AWS had made available and nobody had seen is no exception.
 func (w *world) imagesAreKept(r result, changes []localaws.Change) {
 	w.Helper()
 	if r.err == nil {
@@ -228,25 +227,10 @@ func (w *world) imagesAreKept(r result, changes []localaws.Change) {
 		replaced := slices.ContainsFunc(changes, func(later localaws.Change) bool {
 			return later.State == "available" && later.Region == c.Region && later.Time.After(c.Time)
 		})
-		if !there && !replaced && !w.lookedFirst(c) {
+		if !there && !replaced {
 			w.Errorf("%s in %s was available, and is lost", c.Resource, c.Region)
 		}
 	}
-}
-
-// lookedFirst tells that an image was looked at right before it was removed, and became available only after that look had begun.
-func (w *world) lookedFirst(became localaws.Change) bool {
-	var last localaws.Call
-	for _, call := range w.aws.Calls() {
-		if call.Region != became.Region || call.Code != "" || !slices.Contains(call.Resources, became.Resource) {
-			continue
-		}
-		if call.Action == "DeregisterImage" {
-			return last.Action == "DescribeImages" && last.Time.Before(became.Time)
-		}
-		last = call
-	}
-	return false
 }
 
 func TestEveryCallOfAWholeBuild(t *testing.T) {

@@ -45,11 +45,15 @@ func (t target) where() string {
 
 // removal is how to remove an image of the target by hand.
 func (t target) removal(id string) string {
-	command := fmt.Sprintf("aws ec2 deregister-image --region %s --image-id %s --delete-associated-snapshots", t.region, id)
+	return fmt.Sprintf("aws ec2 deregister-image --region %s --image-id %s --delete-associated-snapshots%s", t.region, id, t.as())
+}
+
+// as says who must run a command about the target, where that is not the build's caller.
+func (t target) as() string {
 	if t.account == nil {
-		return command
+		return ""
 	}
-	return command + " (as " + t.account.role + ")"
+	return " (as " + t.account.role + ")"
 }
 
 // planAccounts assumes the roles of ami_copy and adds their copies to those of the build's own account.

@@ -25,7 +25,7 @@ type pending struct {
 	dead  bool   // EC2 has given up on it
 
 	available bool
-	image     types.Image // as last seen, once it is available
+	image     types.Image // as last seen
 }
 
 func (p *pending) what() string { return "image " + p.id }
@@ -40,8 +40,12 @@ func (p *pending) known(b *build, id string) {
 // tag: then an answer was lost and the SDK asked again.
 func (p *pending) adopt(ctx context.Context, b *build, taken error) error {
 	id, err := findOwn(ctx, p.api, b, p.target.name)
-	if err != nil || id == "" {
+	if err != nil {
 		return errors.Join(awsclient.Err(taken), awsclient.Err(err))
+	}
+	if id == "" {
+		return fmt.Errorf("%w; the name was free when this build began: give builds that run side by side an ami_name each, "+
+			"such as \"web-{{build_name}}-{{timestamp}}\"", awsclient.Err(taken))
 	}
 	p.known(b, id)
 	return nil
@@ -110,54 +114,4 @@ func ownSnapshots(ctx context.Context, api *ec2Calls, b *build) ([]types.Snapsho
 		return nil, err
 	}
 	return found.Snapshots, nil
-}
-
-// cameLate looks whether the image that was given up is available after all: then it stays.
-// Where that can't be seen it stays, too, and is told.
-func (p *pending) cameLate(ctx context.Context, b *build) (bool, error) {
-	found, err := p.api.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{p.id}})
-	switch {
-	case strings.HasPrefix(awsclient.Code(err), "InvalidAMIID"):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("%s stays, because it can't be seen whether it is available: %w; to remove it, run: %s",
-			p.what(), awsclient.Err(err), b.made.remedy(p.what()))
-	case len(found.Images) == 0 || found.Images[0].State != types.ImageStateAvailable:
-		return false, nil
-	}
-	p.image, p.available = found.Images[0], true
-	b.made.strike(p.what())
-	return true, nil
-}
-
-// discard removes the image that did not become available, and its snapshots.
-func (p *pending) discard(ctx context.Context, b *build) error {
-	if p.asked == 0 || p.available {
-		return nil
-	}
-	if p.id == "" {
-		id, err := findOwn(ctx, p.api, b, p.target.name)
-		if err != nil {
-			return fmt.Errorf("look in %s for an image that may have been made: %w; find it by the tag %s=%s",
-				p.target.where(), awsclient.Err(err), tagBuild, b.id)
-		}
-		if id == "" {
-			return nil
-		}
-		p.known(b, id)
-	}
-	if late, err := p.cameLate(ctx, b); late || err != nil {
-		return err
-	}
-	b.ui.Say("Removing " + p.what() + ", which did not become available...")
-	err := removeImage(ctx, p.api, p.id, func() ([]string, error) {
-		snapshots, err := ownSnapshots(ctx, p.api, b)
-		return snapshotIDs(snapshots), err
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w; run: %s", p.what(), err, b.made.remedy(p.what()))
-	}
-	b.made.strike(p.what())
-	p.asked, p.id, p.dead = 0, "", false
-	return nil
 }

@@ -149,11 +149,26 @@ func resourceIDs(c *call, parameters map[string]string) []string {
 func resourcesIn(text string) []string {
 	var found []string
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == '"' }) {
-		if strings.ContainsRune(word, '-') || strings.Contains(word, "arn:") {
+		if mayHoldID(word) || strings.Contains(word, "arn:") {
 			found = append(found, resourcePattern.FindAllString(word, -1)...)
 		}
 	}
 	return found
+}
+
+// mayHoldID looks for a hyphen before what may be the digits of an id.
+func mayHoldID(word string) bool {
+	for at := strings.IndexByte(word, '-'); at >= 0 && at+8 < len(word); {
+		if strings.Trim(word[at+1:at+9], "0123456789abcdef") == "" {
+			return true
+		}
+		next := strings.IndexByte(word[at+1:], '-')
+		if next < 0 {
+			return false
+		}
+		at += 1 + next
+	}
+	return false
 }
 
 func isRead(action string) bool {

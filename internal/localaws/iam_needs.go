@@ -55,6 +55,9 @@ var tagSpecificationPattern = regexp.MustCompile(`^(TagSpecifications?\.\d+\.)Ta
 func (c *call) tagsByKind() map[string]map[string]string {
 	tags := map[string]map[string]string{}
 	for name, values := range c.form {
+		if !strings.HasPrefix(name, "TagSpecification") {
+			continue
+		}
 		m := tagSpecificationPattern.FindStringSubmatch(name)
 		if m == nil {
 			continue
@@ -106,6 +109,9 @@ func (s *Server) ec2Permissions(c *call, action string) []Permission {
 			continue
 		}
 		for _, id := range values {
+			if !strings.Contains(id, "-") {
+				continue
+			}
 			if m := ec2IDPattern.FindStringSubmatch(id); m != nil {
 				needed = append(needed, Permission{action, c.ec2ARN(ec2Kinds[m[1]], id)})
 			}
