@@ -32,6 +32,7 @@ type piece struct {
 	raw     []byte // of an upload
 	holders int
 	since   time.Time // when it was last handed out
+	ripe    time.Time // when another may take it over
 	done    bool
 }
 
@@ -41,7 +42,8 @@ type worker struct {
 	holds []*piece
 	bytes int // on the way
 	limit int
-	left  bool // and gets nothing more
+	last  time.Time // when it was last done with a piece
+	left  bool      // and gets nothing more
 }
 
 // board is where the workers of one transfer find what is to be done. All
@@ -60,12 +62,12 @@ type board struct {
 	err     error
 	over    chan struct{} // closed when all is done or nothing can be
 	owners  int           // workers that are not spare
-	typical time.Duration // from handing out to done
+	pace    float64       // of one worker, in nanoseconds a byte
 	fails   int           // workers lost since a piece was done
 }
 
 func newBoard(m *meter) *board {
-	return &board{meter: m, lend: never, changed: make(chan struct{}), over: make(chan struct{}), typical: 250 * time.Millisecond}
+	return &board{meter: m, lend: never, changed: make(chan struct{}), over: make(chan struct{}), pace: usualPace}
 }
 
 // change wakes all that wait. mu is held.
@@ -202,9 +204,9 @@ func (b *board) pick(w *worker, now time.Time) (p *piece, ripe time.Duration) {
 
 func (b *board) hand(w *worker, p *piece, now time.Time) *piece {
 	p.holders++
-	p.since = now
 	w.holds = append(w.holds, p)
 	w.bytes += p.size
+	p.since, p.ripe = now, now.Add(b.patience(w))
 	b.held = append(without(b.held, p), p)
 	return p
 }
@@ -215,39 +217,25 @@ func (b *board) greedy(w *worker, left int64, lanes int) bool {
 	return int64(w.bytes) >= max(2*pieceLeast, left/int64(max(b.owners, lanes)+1))
 }
 
-// takeOver is the piece that another worker has had for too long, so that the
-// end does not wait for a session that is slow or hangs. mu is held.
-func (b *board) takeOver(w *worker, now time.Time) (*piece, time.Duration) {
-	patience := 2*b.typical + 250*time.Millisecond
-	for _, p := range b.held {
-		if p.holders > 1 || slices.Contains(w.holds, p) {
-			continue
-		}
-		if left := p.since.Add(patience).Sub(now); left > 0 {
-			return nil, left
-		}
-		return b.hand(w, p, now), 0
-	}
-	return nil, time.Hour
-}
-
 // finished takes in that the worker is done with a piece, and tells whether it
 // was the first to be. What it was doing when it left counts as well, but is no
 // longer its own: somebody else may have the piece by now, or be about to.
 func (b *board) finished(w *worker, p *piece) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	first := !p.done
 	if slices.Contains(w.holds, p) {
+		if first && p.holders == 1 {
+			b.learn(w, p, time.Now())
+		}
 		w.holds = without(w.holds, p)
 		w.bytes -= p.size
 		p.holders--
 	}
-	first := !p.done
 	if first {
 		p.done = true
 		b.fails = 0
 		b.held, b.again = without(b.held, p), without(b.again, p)
-		b.typical += (time.Since(p.since) - b.typical) / 8
 		b.meter.add(p.size)
 	}
 	b.change()

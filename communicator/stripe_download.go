@@ -51,14 +51,26 @@ type download struct {
 	arrived map[int64][]byte // what has to wait for its turn
 	plain   int64            // up to here no compression
 
-	free sync.Pool // of *[]byte that have been written
+	free sync.Pool // of *[]byte of blockSize that have been written
 }
 
+// buffer has the size of its piece: many small ones of the line wait for large
+// ones of the lanes.
 func (d *download) buffer(size int) []byte {
-	if b, ok := d.free.Get().(*[]byte); ok && cap(*b) >= size {
-		return (*b)[:size]
+	if size < blockSize {
+		return make([]byte, size)
 	}
-	return make([]byte, size, max(size, blockSize))
+	if b, ok := d.free.Get().(*[]byte); ok {
+		return *b
+	}
+	return make([]byte, size)
+}
+
+// release keeps a buffer for the next piece of its size.
+func (d *download) release(b []byte) {
+	if len(b) == blockSize {
+		d.free.Put(&b)
+	}
 }
 
 // fetchStriped downloads a file, or a folder as a tar stream. It gives
@@ -185,7 +197,7 @@ func (d *download) write(to io.Writer) error {
 		d.written += int64(len(data))
 		b.change()
 		b.mu.Unlock()
-		d.free.Put(&data)
+		d.release(data)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,49 @@ func TestNobodyWaitsForASlowSession(t *testing.T) {
 		}
 		if !b.leave(slow, nil) {
 			t.Error("nobody knows that the slow one may still be writing")
+		}
+	})
+}
+
+// TestNobodyIsRobbedWhileOnTime: who is done with small pieces soon does not
+// take the large ones from those who are as fast and still at them, but does
+// once they are late.
+func TestNobodyIsRobbedWhileOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sizes := append(slices.Repeat([]int{pieceLeast}, 40), blockSize, blockSize)
+		b := newBoard((&Communicator{}).newMeter("", 1))
+		b.more = func() bool { return len(sizes) > 0 }
+		b.fresh = func(*worker) *piece {
+			if len(sizes) == 0 {
+				return nil
+			}
+			p := &piece{size: sizes[0]}
+			sizes = sizes[1:]
+			return p
+		}
+		b.end()
+		carry := func(p *piece) { time.Sleep(time.Duration(p.size) * 1500) }
+		small, large := b.join(false), b.join(false)
+		for range 40 {
+			p := b.next(t.Context(), small)
+			carry(p)
+			b.finished(small, p)
+		}
+		first, second := b.next(t.Context(), large), b.next(t.Context(), large)
+		for _, p := range []*piece{first, second} {
+			carry(p)
+			if p, _ := b.pick(small, time.Now()); p != nil {
+				t.Error("a piece was taken from a session that is as fast as others")
+			}
+			if p == first {
+				b.finished(large, p)
+			}
+		}
+		for range 3 {
+			carry(second)
+		}
+		if p, _ := b.pick(small, time.Now()); p != second {
+			t.Errorf("got %v, want the piece that is late", p)
 		}
 	})
 }

@@ -141,6 +141,7 @@ func (c *Communicator) download(from string, output io.Writer) error {
 			large = 0
 			if c.pieceworthy(f, info) {
 				large = info.Size()
+				c.warm(c.lanesFor(large))
 			}
 			return large > 0
 		})
@@ -150,7 +151,6 @@ func (c *Communicator) download(from string, output io.Writer) error {
 	}
 	ctx, done := c.untilClosed(context.Background())
 	defer done()
-	c.warm(c.lanesFor(large))
 	if err := c.fetchStriped(ctx, "file", from, output); !errors.Is(err, errNotHere) {
 		return err
 	}
