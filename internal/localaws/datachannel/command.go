@@ -76,11 +76,13 @@ func (p *commandPlugin) runTogether(ctx context.Context, c Command) error {
 	c.Stdout, c.Stderr = &output, &output
 	_, err := p.exec(ctx, c)
 	text, _ := takeUTF8(output.Bytes())
+	breathe, end := p.agent.pace()
+	defer end()
 	for len(text) > 0 && p.agent.active() {
 		n := min(chunk, len(text))
 		p.agent.send(payloadOutput, text[:n])
 		text = text[n:]
-		if !p.agent.breathe() {
+		if !breathe() {
 			break
 		}
 	}

@@ -147,12 +147,16 @@ func (a *agent) drain() {
 	}
 }
 
-// breathe is the pause that the agent's pumps make after each message.
-func (a *agent) breathe() bool {
+// pace gives the pause that a pump makes after each message, which is false when the worker was killed meanwhile.
+func (a *agent) pace() (breathe func() bool, end func()) {
 	if !a.model.Pump {
-		return a.life.Err() == nil
+		return func() bool { return a.life.Err() == nil }, func() {}
 	}
-	return a.sleep(time.Millisecond)
+	nap, end := newNap()
+	return func() bool {
+		nap(time.Millisecond)
+		return a.life.Err() == nil
+	}, end
 }
 
 // active waits out a pause of publication, as the agent's pumps for ports and terminals do.

@@ -118,6 +118,8 @@ func (p *basicPort) stop() {
 }
 
 func (p *basicPort) pump(ctx context.Context) error {
+	breathe, end := p.agent.pace()
+	defer end()
 	for p.agent.active() {
 		packet := make([]byte, chunk)
 		n, err := p.connection().Read(packet)
@@ -128,7 +130,7 @@ func (p *basicPort) pump(ctx context.Context) error {
 			continue
 		}
 		p.agent.send(payloadOutput, packet[:n])
-		if !p.agent.breathe() {
+		if !breathe() {
 			break
 		}
 	}

@@ -72,6 +72,8 @@ func (p *muxPort) stop() {
 
 // pump carries what the smux server says to the client.
 func (p *muxPort) pump() error {
+	breathe, end := p.agent.pace()
+	defer end()
 	for p.agent.active() {
 		packet := make([]byte, chunk)
 		n, err := p.wire.Read(packet)
@@ -79,7 +81,7 @@ func (p *muxPort) pump() error {
 			return errPortEnded
 		}
 		p.agent.send(payloadOutput, packet[:n])
-		if !p.agent.breathe() {
+		if !breathe() {
 			break
 		}
 	}

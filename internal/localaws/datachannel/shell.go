@@ -151,6 +151,8 @@ func (p *terminalPlugin) show(output io.Reader) {
 	}
 	var rest []byte
 	packet := make([]byte, chunk)
+	breathe, end := p.agent.pace()
+	defer end()
 	for p.agent.active() {
 		n, err := output.Read(packet[:chunk-len(rest)])
 		if err != nil {
@@ -159,7 +161,7 @@ func (p *terminalPlugin) show(output io.Reader) {
 		var text []byte
 		text, rest = takeUTF8(append(rest, packet[:n]...))
 		p.agent.send(payloadOutput, text)
-		if !p.agent.breathe() {
+		if !breathe() {
 			return
 		}
 	}
