@@ -44,6 +44,8 @@ func (b *Builder) Prepare(raws ...any) (generated, warnings []string, err error)
 // Run makes the image. Whatever it made on the way is gone when it returns,
 // unless the user asked to keep it (-on-error) or the error says what is left.
 func (b *Builder) Run(ctx context.Context, ui packersdk.Ui, hook packersdk.Hook) (packersdk.Artifact, error) {
+	ctx, leave := withPacker(ctx)
+	defer leave()
 	options := b.config.clientOptions()
 	options.AttemptTimeout = b.attempts
 	cfg, err := awsclient.Load(ctx, options)

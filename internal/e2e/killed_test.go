@@ -114,3 +114,11 @@ func TestInterruptedTwice(t *testing.T) {
 	w.images(0)
 	w.nothingLeft()
 }
+
+// TestTerminalClosed ends Packer as a terminal does that is closed. The plugin outlives that and cleans up.
+func TestTerminalClosed(t *testing.T) {
+	w := newWorld(t, localaws.Options{})
+	w.started(w.template(sleeps("")), func(group int) { w.signal(group, syscall.SIGHUP) })
+	w.images(0)
+	w.nothingLeft()
+}
