@@ -15,6 +15,7 @@ import (
 
 // stepProvision hands the instance to Packer, which runs the provisioners.
 type stepProvision struct {
+	done      bool // all provisioners have succeeded
 	cancelled bool // provisioners on a dead instance had to be
 }
 
@@ -29,7 +30,8 @@ const (
 
 func (s *stepProvision) Run(ctx context.Context, bag multistep.StateBag) multistep.StepAction {
 	err := s.provision(ctx, bag, packersdk.HookProvision)
-	if err == nil || errors.As(err, new(*deathError)) {
+	s.done = err == nil
+	if s.done || errors.As(err, new(*deathError)) {
 		return conclude(bag, phase("provision", err))
 	}
 	// Packer prints what its provisioners say; so the error goes on as it is.
@@ -37,10 +39,11 @@ func (s *stepProvision) Run(ctx context.Context, bag multistep.StateBag) multist
 	return multistep.ActionHalt
 }
 
-// Cleanup runs the error-cleanup-provisioner, if the build failed and the template has one.
+// Cleanup runs the error-cleanup-provisioner, if a provisioner failed and the template has one. It is not for what fails
+// after them: by then the instance is stopped, and Packer would try for minutes to reach it.
 func (s *stepProvision) Cleanup(bag multistep.StateBag) {
 	err := errorOf(bag)
-	if err == nil || errors.Is(err, context.Canceled) {
+	if s.done || err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
 	cancelled := s.cancelled
