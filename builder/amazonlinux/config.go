@@ -70,8 +70,8 @@ func (c *Config) prepare(interp *interpolate.Context, raws ...any) error {
 		return err // nothing was decoded, so there is nothing more to check
 	}
 	var r report
-	if err != nil {
-		r.errs = append(r.errs, err)
+	if fields != nil {
+		r.undecoded(fields.Errors)
 	}
 	c.warnings = c.ineffective()
 	c.setDefaults()
@@ -110,6 +110,7 @@ func (c *Config) check(r *report, interp *interpolate.Context) {
 	c.checkDistribution(r)
 	c.checkCopies(r, interp)
 	c.checkTags(r)
+	c.checkTemplates(r, interp)
 	// What is needless is asked before the SDK fills its options with defaults.
 	checkNeedless(r, c.needlessHere())
 	checkNeedless(r, needlessOfSDK(&c.Comm))

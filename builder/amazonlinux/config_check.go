@@ -44,6 +44,16 @@ func (r *report) addf(format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf(format, args...))
 }
 
+// undecoded reports options that have not the type they should have. The commonest of them is a duration without its unit.
+func (r *report) undecoded(fields []string) {
+	for _, field := range slices.Sorted(slices.Values(fields)) {
+		if strings.Contains(field, "duration") {
+			field += "; it takes a number and its unit, such as \"10m\""
+		}
+		r.addf("%s", field)
+	}
+}
+
 // unknown is what Packer puts, when it validates, in the place of what a data
 // source will say.
 const unknown = "<unknown>"
@@ -138,16 +148,23 @@ const (
 	maxTagValue = 256
 )
 
-// checkTags checks tags as far as they can be before they are rendered.
-func (c *Config) checkTags(r *report) {
-	for _, set := range []struct {
-		option string
-		tags   map[string]string
-	}{
+// A tagSet is the tags of one option.
+type tagSet struct {
+	option string
+	tags   map[string]string
+}
+
+func (c *Config) tagSets() []tagSet {
+	return []tagSet{
 		{"tags", c.Tags}, {"snapshot_tags", c.SnapshotTags},
 		{"run_tags", c.RunTags}, {"run_volume_tags", c.RunVolumeTags},
 		{"spot_tags", c.SpotTags}, {"fleet_tags", c.FleetTags},
-	} {
+	}
+}
+
+// checkTags checks tags as far as they can be before they are rendered.
+func (c *Config) checkTags(r *report) {
+	for _, set := range c.tagSets() {
 		checkTags(r, set.option, set.tags)
 	}
 }

@@ -92,6 +92,7 @@ func TestPrepareAccepts(t *testing.T) {
 		"io2":                    {"root_volume": block{"type": "io2", "iops": 100}},
 		"user data":              {"user_data": "#cloud-config\n"},
 		"user data file":         {"user_data_file": script},
+		"fields":                 {"tags": block{"a": "{{ .SourceAMITags.Foo }}{{ with .SourceAMITags }}{{ .Bar }}{{ end }}", "b": "{{ if .SourceAMI }}{{ isotime }}{{ else }}{{ .BuildRegion | upper }}{{ end }}"}},
 		"ssh as amazon-ebs":      {"communicator": "ssh", "ssh_username": "ec2-user"},
 		"ssh with a password":    {"communicator": "ssh", "ssh_password": "x"},
 		"none":                   {"communicator": "none"},
@@ -236,6 +237,9 @@ func TestPrepareRefuses(t *testing.T) {
 		"endpoint's URL":       {block{"custom_endpoint_ec2": "ec2.example"}, "custom_endpoint_ec2"},
 		"endpoint and FIPS":    {block{"custom_endpoint_ec2": "https://ec2.example", "use_fips_endpoint": true}, "custom_endpoint_ec2 and use_fips_endpoint"},
 		"unknown option":       {block{"ami_nom": "x"}, "ami_nom"},
+		"no such field":        {block{"tags": block{"from": "{{ .SourceAMIx }}"}}, "tags.from: \"{{ .SourceAMIx }}\": there is no .SourceAMIx; there are .BuildRegion, .SourceAMI,"},
+		"field of a key":       {block{"run_tags": block{"{{ if .Foo }}x{{ end }}": "y"}}, "there is no .Foo"},
+		"user in HCL":          {block{"ami_description": "{{ user `x` | lower }}"}, "in HCL, write ${var.name}"},
 		"two timeouts":         {block{"ssh_timeout": "5m", "ssh_wait_timeout": "5m"}, "two names of the same; keep ssh_timeout"},
 		"silence unasked":      {block{"ssh_read_write_timeout": "9s", "ssh_keep_alive_interval": "-1s"}, "with ssh_keep_alive_interval = -1s none is sent"},
 		"negative silence":     {block{"ssh_read_write_timeout": "-9s"}, "ssh_read_write_timeout: -9s is not allowed"},
@@ -271,6 +275,19 @@ func conditioned(conditions ...block) block {
 	return block{"temporary_iam_instance_profile_policy_document": block{"Statement": []block{
 		{"Effect": "Allow", "Action": []string{"s3:GetObject"}, "Resource": []string{"*"}, "Condition": conditions},
 	}}}
+}
+
+// What can't be decoded is told with all the rest, each by itself.
+func TestUndecodedIsTold(t *testing.T) {
+	_, err := prepare(t, with(block{"ssm_timeout": "5", "ssh_timeout": "soon", "release": "3"}))
+	want := []string{
+		`error decoding 'ssh_timeout': time: invalid duration "soon"; it takes a number and its unit, such as "10m"`,
+		`error decoding 'ssm_timeout': time: missing unit in duration "5"; it takes a number and its unit, such as "10m"`,
+		`release: "3" is not allowed; it takes "2" or "2023"`,
+	}
+	if diff := cmp.Diff(want, problems(err)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // A template with everything wrong gets everything told, in one go.
