@@ -4,18 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // bare takes every source of credentials and region out of the environment.
@@ -263,6 +268,22 @@ func TestErrKeepsWhatIsSaidAround(t *testing.T) {
 		"run a script: SendCommand: context deadline exceeded; raise the limit, too": Err(fmt.Errorf("run a script: %w; raise the limit, too", op)),
 	} {
 		if got := Err(err); got.Error() != want || !errors.Is(got, context.DeadlineExceeded) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A request that was not sent tells what the network said, and a name that is not known that the region may be wrong.
+func TestErrOfTheNetwork(t *testing.T) {
+	for want, cause := range map[string]error{
+		`DescribeImages: Post "https://ec2.us-east-9.amazonaws.com/": lookup ec2.us-east-9.amazonaws.com: no such host; check the region, and that this machine can reach AWS`: &net.DNSError{
+			Err: "no such host", Name: "ec2.us-east-9.amazonaws.com", IsNotFound: true,
+		},
+		`DescribeImages: Post "https://ec2.us-east-9.amazonaws.com/": connection refused`: syscall.ECONNREFUSED,
+	} {
+		sent := &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://ec2.us-east-9.amazonaws.com/", Err: cause}}
+		op := &smithy.OperationError{ServiceID: "EC2", OperationName: "DescribeImages", Err: &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{Err: sent}}}
+		if got := Err(op); got.Error() != want || !errors.Is(got, cause) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

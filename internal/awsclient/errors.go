@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -160,14 +162,22 @@ func answered(op *smithy.OperationError, api smithy.APIError, cause error) *Erro
 	return e
 }
 
-// unanswered keeps a cancelled context recognisable and shortens nothing else.
+// unanswered keeps a cancelled context recognisable and, of a request that was not sent, what the network said. A name
+// that is not known is mostly that of a region that there is not.
 func unanswered(err error) error {
 	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, ended) {
 			return ended
 		}
 	}
-	return err
+	var unsent *url.Error
+	if !errors.As(err, &unsent) {
+		return err
+	}
+	if name := (*net.DNSError)(nil); errors.As(err, &name) && name.IsNotFound {
+		return fmt.Errorf("%w; check the region, and that this machine can reach AWS", unsent)
+	}
+	return unsent
 }
 
 const encodedMark = " Encoded authorization failure message"
