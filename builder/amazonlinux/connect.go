@@ -85,7 +85,7 @@ func (s *stepSession) close() {
 		ctx, cancel := context.WithTimeout(context.Background(), sessionRemoval)
 		defer cancel()
 		if err := s.link.endLost(ctx); err != nil {
-			slog.Warn("end lost sessions; the service ends them once they have idled", "error", err)
+			s.link.tellLost(err)
 		}
 	}
 	s.open, s.link = nil, nil

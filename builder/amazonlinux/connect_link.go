@@ -139,6 +139,13 @@ func (l *link) endLost(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// tellLost tells of sessions that may be left because endLost failed.
+func (l *link) tellLost(err error) {
+	l.b.ui.Error(fmt.Sprintf("cleanup: %v; AWS ends a session once it has idled for 20 minutes, or run: "+
+		"aws ssm describe-sessions --region %s --state Active --filters key=Target,value=%s has its id; aws ssm terminate-session --region %[2]s --session-id",
+		err, l.b.plan.region, l.b.instance.id))
+}
+
 func (l *link) startError(err error) error {
 	if !awsclient.Denied(err) {
 		return awsclient.Err(err)

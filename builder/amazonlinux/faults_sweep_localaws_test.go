@@ -77,6 +77,7 @@ var kinds = []kind{
 	{name: "unanswered", heals: true, attempts: hung, fault: localaws.Fault{Hang: true}},
 	{name: "unanswered after its effect", heals: true, changes: true, attempts: hung, fault: localaws.Fault{Hang: true, After: true}},
 	{name: "unanswered for good", changes: true, retries: 2, attempts: hung, fault: localaws.Fault{Hang: true, Times: -1}},
+	{name: "throttled for good", changes: true, retries: 2, fault: localaws.Fault{Code: throttling, Times: -1}},
 	{name: "answer lost", heals: true, fault: localaws.Fault{Drop: true, After: true}},
 	{name: "credentials expired", then: func(w *world, _ context.CancelFunc) {
 		for service, code := range expired {
@@ -91,10 +92,12 @@ type scene struct {
 	set       func(t *testing.T) (*world, block, map[string]string) // the last are older images of the name, by region
 	provision hook
 	strikes   func(site) bool // which calls; nil for all
+
+	first func(w *world, cancel context.CancelFunc) // goes wrong before; nil for nothing
+	fails string                                    // what the error says of that, whatever strikes then; "" where the build heals
 }
 
-// sweep strikes the calls of a scene's build one by one. Only of looks, which are asked again without anybody's
-// help but the SDK's, are several struck in one build where the fault heals.
+// sweep strikes the calls of a scene's build one by one.
 func (s scene) sweep(t *testing.T) {
 	t.Helper()
 	w, raw, _ := s.set(t)
@@ -102,91 +105,73 @@ func (s scene) sweep(t *testing.T) {
 	if r := w.build(t.Context(), raw, s.provision); r.err != nil {
 		t.Fatalf("without a fault: %v\n%s", r.err, r.ui)
 	}
-	var looks []site
 	for _, at := range sitesOf(w.aws.Calls()[before:]) {
 		if s.strikes != nil && !s.strikes(at) {
 			continue
 		}
-		if at.looks() {
-			looks = append(looks, at)
-		}
 		for _, k := range kinds {
-			if at.looks() && (k.changes || k.heals) {
-				continue
-			}
-			s.run(t, k, at)
-		}
-	}
-	for i := range (len(looks) + looksAtOnce - 1) / looksAtOnce {
-		var struck []site
-		for j := i; j < len(looks); j += (len(looks) + looksAtOnce - 1) / looksAtOnce { // those far from each other
-			struck = append(struck, looks[j])
-		}
-		for _, k := range kinds {
-			if k.heals && !k.changes {
-				s.run(t, k, struck...)
+			if !at.looks() || !k.changes {
+				s.run(t, k, at)
 			}
 		}
 	}
 }
 
-// looksAtOnce is how many looks of a build are struck by a fault that heals.
-const looksAtOnce = 6
-
-func (s scene) run(t *testing.T, k kind, at ...site) {
+func (s scene) run(t *testing.T, k kind, at site) {
 	t.Helper()
-	names := make([]string, len(at))
-	for i := range at {
-		names[i] = at[i].String()
-	}
-	t.Run(strings.Join(names, "+")+" "+k.name, func(t *testing.T) {
+	t.Run(at.String()+" "+k.name, func(t *testing.T) {
 		t.Parallel()
 		s.strike(t, k, at)
 	})
 }
 
-func (s scene) strike(t *testing.T, k kind, sites []site) {
+func (s scene) strike(t *testing.T, k kind, at site) {
 	t.Helper()
 	w, raw, old := s.set(t)
 	if k.retries > 0 {
 		raw["max_retries"], raw["ssm_timeout"] = k.retries, "8s"
 	}
 	w.attempts = k.attempts
+	if s.first != nil && k.attempts > 0 {
+		w.attempts = 3 * k.attempts // the calls up to the one that is struck must be answered, however busy the machine is
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	before, calls, changes := w.aws.Leftovers(), len(w.aws.Calls()), len(w.aws.Changes())
-	struck := make([]atomic.Bool, len(sites))
-	for i, at := range sites {
-		f := k.fault
-		f.Service, f.Action, f.Region, f.Nth = at.service, at.action, at.region, at.nth
-		if k.name == "credentials expired" {
-			f.Code = expired[at.service] // of this call, too
+	var struck atomic.Bool
+	f := k.fault
+	f.Service, f.Action, f.Region, f.Nth = at.service, at.action, at.region, at.nth
+	if k.name == "credentials expired" {
+		f.Code = expired[at.service] // of this call, too
+	}
+	f.Before = func(localaws.Call) {
+		if !struck.Swap(true) && k.then != nil {
+			k.then(w, cancel)
 		}
-		f.Before = func(localaws.Call) {
-			if !struck[i].Swap(true) && k.then != nil {
-				k.then(w, cancel)
-			}
-		}
-		w.aws.Inject(f)
+	}
+	w.aws.Inject(f)
+	if s.first != nil {
+		s.first(w, cancel)
 	}
 	r := w.build(ctx, raw, s.provision)
 	w.aws.Heal()
-	for i, at := range sites {
-		if !struck[i].Load() && !at.looks() {
-			t.Errorf("the build does not call %s", at)
-		}
+	if !struck.Load() && (!at.looks() || s.first != nil) { // how often a wait looks differs
+		t.Errorf("the build does not call %s", at)
 	}
-	w.judge(k, r, before, old, w.aws.Changes()[changes:])
+	w.judge(k, s.fails, r, before, old, w.aws.Changes()[changes:])
 	if t.Failed() {
 		t.Logf("of %d calls; the user saw:\n%s\nerror: %v", len(w.aws.Calls())-calls, r.ui, r.err)
 	}
 }
 
 // judge holds a build that was struck to what it owes.
-func (w *world) judge(k kind, r result, before []string, old map[string]string, changes []localaws.Change) {
+func (w *world) judge(k kind, fails string, r result, before []string, old map[string]string, changes []localaws.Change) {
 	w.Helper()
-	if k.heals && r.err != nil {
+	if fails == "" && k.heals && r.err != nil {
 		w.Errorf("the build failed: %v", r.err)
+	}
+	if fails != "" && (r.err == nil || !strings.Contains(r.err.Error(), fails)) {
+		w.Errorf("the error does not say %q: %v", fails, r.err)
 	}
 	if r.err != nil && !phased.MatchString(r.err.Error()) && !strings.HasPrefix(r.err.Error(), "the build was cancelled") {
 		w.Errorf("the error does not name its phase: %v", r.err)
@@ -317,23 +302,16 @@ func TestEveryCallOfOtherBuilds(t *testing.T) {
 	}
 }
 
-// rare are the calls that are made only after something else has gone wrong, and the tests that make them do so.
-var rare = map[string]string{
-	"CancelCommand":              "runcommand's tests of cancelling",
-	"DecodeAuthorizationMessage": "TestDecodeAuthorizationMessages",
-	"DescribeSnapshots":          "TestCopyFails",
-	"DescribeSessions":           "TestEveryCallOfAConnection: an answer of StartSession is lost",
-	"GetConsoleOutput":           "TestConsoleIsToldWhereTheAgentStaysAway",
-	"ResumeSession":              "the communicator's tests of lost connections",
-}
-
 // connecting are the calls that TestEveryCallOfAConnection and TestEveryCallOfAParting strike.
 var connecting = []string{"DescribeInstanceInformation", "SendCommand", "GetCommandInvocation", "StartSession", "TerminateSession"}
 
 // No call of AWS's that the builder can make is left out.
 func TestNoCallIsLeftOut(t *testing.T) {
 	t.Parallel()
-	struck := append(slices.Collect(maps.Keys(rare)), connecting...)
+	struck := slices.Clone(connecting)
+	for _, s := range sequels {
+		struck = append(struck, s.action)
+	}
 	struck = append(struck, slices.Collect(maps.Keys(others))...)
 	whole, raw, _ := wholeAgain(t)
 	spot := newWorld(t, localaws.Options{NoMachines: true})

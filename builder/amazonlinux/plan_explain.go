@@ -27,9 +27,12 @@ func explain(ctx context.Context, bag multistep.StateBag) {
 	if !b.config.DecodeAuthorizationMessages || !errors.As(err, &refused) || refused.Encoded == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, explainLimit)
+	limited, cancel := context.WithTimeout(ctx, explainLimit)
 	defer cancel()
-	decoded, decodeErr := b.aws.sts.DecodeAuthorizationMessage(ctx, &sts.DecodeAuthorizationMessageInput{EncodedMessage: aws.String(refused.Encoded)})
+	decoded, decodeErr := b.aws.sts.DecodeAuthorizationMessage(limited, &sts.DecodeAuthorizationMessageInput{EncodedMessage: aws.String(refused.Encoded)})
+	if ctx.Err() != nil {
+		return // cancelled: the refusal is still what went wrong
+	}
 	if decodeErr != nil {
 		bag.Put(stateError, fmt.Errorf("%w; its reasons stay encoded: %w", err, awsclient.Err(decodeErr)))
 		return
