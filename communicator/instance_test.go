@@ -31,9 +31,11 @@ type instance struct {
 	dial   func(ctx context.Context, address string) (net.Conn, error)
 	alive  func(ctx context.Context) error // what EC2 knows of it
 
-	mute       atomic.Bool  // connections are accepted, and that is all
-	deaf       atomic.Bool  // keepalives are not answered
-	keepalives atomic.Int64 // that have arrived
+	mute       atomic.Bool            // connections are accepted, and that is all
+	deaf       atomic.Bool            // keepalives are not answered
+	keepalives atomic.Int64           // that have arrived
+	jobs       bool                   // commands may outlive their connection
+	told       func(text string) bool // of a command before it is answered; false for no answer
 
 	mu       sync.Mutex
 	hostKey  ssh.Signer
@@ -126,7 +128,11 @@ func (i *instance) runScript(ctx context.Context, script string) (string, error)
 	}
 	_, port, err := net.SplitHostPort(i.listener.Addr().String())
 	key := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(i.hostKey.PublicKey())))
-	return fmt.Sprintf("packer-plugin-ssm %s %s %08d-0000-0000-0000-000000000000\n", port, key, i.boots), err
+	line := fmt.Sprintf("packer-plugin-ssm %s %s %08d-0000-0000-0000-000000000000", port, key, i.boots)
+	if i.jobs {
+		line += " jobs"
+	}
+	return line + "\n", err
 }
 
 // startLocked starts the daemon, on the port that is wished for if that is free.
@@ -305,6 +311,9 @@ func (i *instance) session(channel ssh.Channel, requests <-chan *ssh.Request) {
 	for request := range requests {
 		var what struct{ Text string }
 		_ = ssh.Unmarshal(request.Payload, &what)
+		if request.Type == "exec" && i.told != nil && !i.told(what.Text) {
+			return
+		}
 		ok := request.Type == "exec" || request.Type == "subsystem" && what.Text == "sftp" || request.Type == "pty-req"
 		_ = request.Reply(ok, nil)
 		switch {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 // An instance that does not come back is told within seconds of EC2's knowing
@@ -63,6 +65,50 @@ func TestARebootIsNoDeath(t *testing.T) {
 				}
 				if n := asked.Load(); n < 20 || n > 30 {
 					t.Errorf("asked %d times in two minutes", n)
+				}
+			})
+		})
+	}
+}
+
+// A command that takes the instance down before it is even known to have begun has lost its connection, and is
+// not run again: neither after a reboot, nor where the instance does not come back.
+func TestCommandThatTakesTheInstanceDownAtOnce(t *testing.T) {
+	for name, back := range map[string]bool{"reboot": true, "power off": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newInstanceInMemory(t)
+				i.jobs = true
+				var runs, down atomic.Int64
+				comeBack := make(chan func(), 1)
+				i.told = func(text string) bool {
+					if !strings.Contains(text, "ssm_verb=run") {
+						return true
+					}
+					runs.Add(1)
+					down.Store(1)
+					comeBack <- i.goAway()
+					return false
+				}
+				i.alive = func(context.Context) error {
+					if down.Load() == 1 && !back {
+						return ErrPermanent
+					}
+					return nil
+				}
+				c := connectTo(t, i, Config{})
+				if back {
+					go func() { time.Sleep(30 * time.Second); (<-comeBack)() }()
+				}
+				cmd := &packersdk.RemoteCmd{Command: "sudo reboot"}
+				if err := c.Start(t.Context(), cmd); err != nil {
+					t.Fatal(err)
+				}
+				if status := cmd.Wait(); status != packersdk.CmdDisconnect || runs.Load() != 1 {
+					t.Errorf("status %d, run %d times", status, runs.Load())
+				}
+				if !back {
+					(<-comeBack)()
 				}
 			})
 		})

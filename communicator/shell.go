@@ -60,7 +60,14 @@ func (c *Communicator) Start(ctx context.Context, cmd *packersdk.RemoteCmd) erro
 	x := &execution{c: c, cmd: cmd}
 	x.out.to, x.errs.to = cmd.Stdout, cmd.Stderr
 	ended := c.command() // until then transfers keep off the command's session
-	if err := x.start(ctx); err != nil {
+	switch err := x.start(ctx); {
+	case errors.Is(err, errGoneDown):
+		ended()
+		x.c.jobs.forget(x.job)
+		x.c.say(err.Error())
+		cmd.SetExited(packersdk.CmdDisconnect)
+		return nil
+	case err != nil:
 		ended()
 		return err
 	}
@@ -73,22 +80,33 @@ func (c *Communicator) Start(ctx context.Context, cmd *packersdk.RemoteCmd) erro
 
 const startTries = 5
 
+// errGoneDown is an instance that went down while it was being told what to run.
+var errGoneDown = errors.New("the instance went down as the command was started")
+
 // start starts the command on the living line. A job may be started again when
-// it is not known whether it was: it is so only once.
+// it is not known whether it was: it is so only once. An instance that goes down
+// just then does so because of the command, most often: it counts as begun.
 func (x *execution) start(ctx context.Context) error {
+	sent := false
 	for try := 1; ; try++ {
 		// What is found dead here is not yet a command that may have started.
 		on, err := x.c.answering(ctx)
-		if err != nil {
+		switch {
+		case err != nil && sent && errors.As(err, new(endedError)):
+			return errGoneDown
+		case err != nil:
 			return err
-		}
-		if x.job != nil && x.job.boot != on.boot {
-			return errors.New("the instance has rebooted, and it is not known whether the command had begun before")
+		case x.job != nil && x.job.boot != on.boot && sent:
+			return errGoneDown
+		case x.job != nil && x.job.boot != on.boot:
+			x.c.jobs.forget(x.job)
+			x.job = nil
 		}
 		if x.job == nil {
 			x.job = x.c.newJob(x.cmd, on)
 		}
 		began, err := x.begin(ctx, on, verbRun)
+		sent = sent || began
 		if err == nil || ctx.Err() != nil || try == startTries || began && x.job == nil || !on.lostSoon(ctx) {
 			return err
 		}

@@ -8,16 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 
 	"github.com/taccoform/packer-plugin-ssm/communicator"
@@ -53,36 +49,6 @@ func (h *hookReader) Read(b []byte) (int, error) {
 		h.f = nil
 	}
 	return n, err
-}
-
-func TestFilesOfAllSizes(t *testing.T) {
-	t.Parallel()
-	g := newGuest(t)
-	c := g.connect(t, communicator.Config{})
-	text := []byte(strings.Repeat("line after line\n", 1<<18))
-	for name, content := range map[string][]byte{
-		"empty": nil, "byte": {0}, "newline": []byte("\n"), "limit": random(256 << 10), "over": random(256<<10 + 1),
-		"5 MiB": random(5 << 20), "text": text, "24 MiB": random(24 << 20), "holes": append(make([]byte, 3<<20), random(3<<20+5)...),
-	} {
-		to := "/tmp/it's " + name
-		if err := c.Upload(to, onlyReader{bytes.NewReader(content)}, nil); err != nil {
-			t.Fatal(err)
-		}
-		if got := g.must(t, `sha256sum <"`+to+`"; stat -c '%a %U' "`+to+`"`); got != hexSum(content)+"  -\n644 ec2-user" {
-			t.Errorf("%s: on the instance %q", name, got)
-		}
-		var back bytes.Buffer
-		if err := c.Download(to, &back); err != nil {
-			t.Fatal(err)
-		}
-		if !bytes.Equal(back.Bytes(), content) {
-			t.Errorf("%s: %d bytes came back, want %d equal ones", name, back.Len(), len(content))
-		}
-	}
-	if got := g.must(t, "stat -c %b '/tmp/it'\"'\"'s holes'"); got > "7" && len(got) > 4 {
-		t.Errorf("a file with a hole takes %s blocks", got)
-	}
-	g.clean(t)
 }
 
 // What a target is decides how it is written, and what it is stays.
@@ -308,160 +274,3 @@ func TestFailedTransfersLeaveNothing(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
-
-// TestDirectoryAsOneStream has all that a name, a mode and a link can be.
-func TestDirectoryAsOneStream(t *testing.T) {
-	t.Parallel()
-	g := newGuest(t)
-	c := g.connect(t, communicator.Config{})
-	source := filepath.Join(t.TempDir(), "tree")
-	files := map[string]fs.FileMode{
-		"a": 0o644, "exec": 0o755, "secret": 0o600, "with space": 0o640, "new\nline": 0o644, "-dash": 0o644, "ümläut": 0o644, "\xff\xfe": 0o644,
-		"deep/" + strings.Repeat("long name/", 20) + strings.Repeat("x", 200): 0o644, "sub/.hidden": 0o644, "sub/skip.log": 0o644, "skip/x": 0o644,
-		"read only/f": 0o444, "*": 0o644, `back\slash`: 0o644, "'quoted' \"name\"": 0o644,
-	}
-	for name, mode := range files {
-		path := filepath.Join(source, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(name), 0o644), os.Chmod(path, mode)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(os.MkdirAll(filepath.Join(source, "empty"), 0o750), os.Symlink("sub", filepath.Join(source, "link")),
-		os.WriteFile(filepath.Join(source, "big"), random(6<<20), 0o644), os.Chmod(filepath.Join(source, "read only"), 0o555)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Chmod(filepath.Join(source, "read only"), 0o755) })
-	exclude := []string{"skip", "*.log"}
-	g.must(t, "mkdir -p /tmp/real/sub && echo old >/tmp/real/a && chown -R ec2-user /tmp/real && ln -s real /tmp/to")
-	for src, to := range map[string]string{source + "/": "/tmp/to", source: "/tmp/named"} {
-		if err := c.UploadDir(to, src, exclude); err != nil {
-			t.Fatal(err)
-		}
-		root := "/tmp/real"
-		if to != "/tmp/to" {
-			root = to + "/tree"
-		}
-		got := g.must(t, "cd "+root+` && find -L . -mindepth 1 \( -type d -printf 'd %m %p\0' -o -printf 'f %m %p\0' \) | sort -z | tr '\0' '|'`)
-		if diff := cmp.Diff(expect(t, source), got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", to, diff)
-		}
-	}
-	back := t.TempDir()
-	if err := c.DownloadDir("/tmp/named/tree/", back, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.Chmod(filepath.Join(back, "tree", "read only"), 0o755) })
-	if diff := cmp.Diff(expect(t, source), expect(t, filepath.Join(back, "tree"))); diff != "" {
-		t.Errorf("came back (-want +got):\n%s", diff)
-	}
-	for name := range files {
-		if strings.Contains(name, "skip") {
-			continue
-		}
-		if got, err := os.ReadFile(filepath.Join(back, "tree", name)); err != nil || string(got) != name {
-			t.Errorf("%q: %q, %v", name, got, err)
-		}
-	}
-	g.clean(t)
-}
-
-// expect is how find shows a tree that was uploaded, without what is excluded.
-func expect(t *testing.T, root string) string {
-	t.Helper()
-	out, err := runLocally(t, root, `find -L . -mindepth 1 \( -path ./skip -prune \) -o -name '*.log' -o \( -type d -printf 'd %m %p\0' -o -printf 'f %m %p\0' \) | sort -z | tr '\0' '|'`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(out)
-}
-
-func runLocally(t *testing.T, dir, script string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	return string(out), err
-}
-
-func TestLargeUploadsHoldLittleMemory(t *testing.T) {
-	g := newGuest(t)
-	c := g.connect(t, communicator.Config{})
-	const size = 120 << 20
-	runtime.GC()
-	var before runtime.MemStats
-	runtime.ReadMemStats(&before)
-	peak := &peak{}
-	in := io.TeeReader(io.LimitReader(&endless{block: random(1 << 20)}, size), peak)
-	if err := c.Upload("/tmp/big", onlyReader{in}, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d MiB more in use at most", (int64(peak.inUse)-int64(before.HeapInuse))>>20)
-	if extra := int64(peak.inUse) - int64(before.HeapInuse); extra > 64<<20 {
-		t.Errorf("upload: %d MiB more in use", extra>>20)
-	}
-	peak.inUse = 0
-	if err := c.Download("/tmp/big", peak); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d MiB more in use at most", (int64(peak.inUse)-int64(before.HeapInuse))>>20)
-	if extra := int64(peak.inUse) - int64(before.HeapInuse); extra > 64<<20 {
-		t.Errorf("download: %d MiB more in use", extra>>20)
-	}
-}
-
-type endless struct {
-	block []byte
-	at    int
-}
-
-func (e *endless) Read(b []byte) (int, error) {
-	n := copy(b, e.block[e.at:])
-	e.at = (e.at + n) % len(e.block)
-	return n, nil
-}
-
-type peak struct {
-	n     int
-	inUse uint64
-}
-
-func (p *peak) Write(b []byte) (int, error) {
-	if p.n += len(b); p.n > 4<<20 {
-		p.n = 0
-		var now runtime.MemStats
-		runtime.ReadMemStats(&now)
-		p.inUse = max(p.inUse, now.HeapInuse)
-	}
-	return len(b), nil
-}
-
-// hollow is a file of so many bytes that has nothing in it but its end.
-type hollow struct{ size int64 }
-
-func (h hollow) ReadAt(b []byte, off int64) (int, error) {
-	clear(b)
-	for i, c := range []byte("end") {
-		if at := h.size - 3 + int64(i) - off; at >= 0 && at < int64(len(b)) {
-			b[at] = c
-		}
-	}
-	return len(b), nil
-}
-
-func TestSparseFile(t *testing.T) {
-	t.Parallel()
-	g := newGuest(t)
-	c := g.connect(t, communicator.Config{})
-	const size = 1 << 30 // make bench has one of 4 GiB
-	before := g.sent.Load()
-	if err := c.Upload("/tmp/sparse", io.NewSectionReader(hollow{size}, 0, size), nil); err != nil {
-		t.Fatal(err)
-	}
-	if sent := g.sent.Load() - before; sent > 1<<20 {
-		t.Errorf("%d bytes went", sent)
-	}
-	if got := g.must(t, "stat -c %s /tmp/sparse; tail -c 4 /tmp/sparse | od -An -c | tr -d ' '; du -k /tmp/sparse | cut -f1"); !strings.HasPrefix(got, fmt.Sprint(size, "\n\\0end\n")) || len(got) > 21 {
-		t.Errorf("on the instance %q", got)
-	}
-	g.clean(t)
-}

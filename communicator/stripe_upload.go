@@ -222,7 +222,7 @@ func (u *upload) drop(ctx context.Context) {
 		words = append(words, pid)
 	}
 	if _, err := u.keep.ask(ctx, words...); err != nil {
-		u.c.cfg.Logger.Warn("a part of an upload is left for now", "file", u.file, "err", err)
+		u.c.cfg.Logger.Warn("a part of an upload stays until the communicator leaves the instance", "file", u.file, "err", err)
 		return
 	}
 	u.c.swept(u.file)
