@@ -5,7 +5,7 @@ import "slices"
 // Leftovers is what stands in every account and region beside what was there
 // at the start: instances that neither are terminated nor about to be, volumes, snapshots, images,
 // network interfaces, security groups, key pairs, roles, policies, instance
-// profiles, keys, sessions, commands, machines. One line each, sorted by service; an
+// profiles, keys and grants on them, sessions, commands, machines. One line each, sorted by service; an
 // AWS that nobody has used has none.
 func (s *Server) Leftovers() []string {
 	s.mu.Lock()
