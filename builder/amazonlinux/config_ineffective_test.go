@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // What is given and has no effect is told, and what has one is not.
@@ -42,5 +43,24 @@ func TestOptionsWithoutEffectAreTold(t *testing.T) {
 				t.Errorf("warned %q, want of %q", warnings, test.want)
 			}
 		})
+	}
+}
+
+// Connecting has what is left of ssm_timeout, and an ssh_timeout that the template gives in any case.
+func TestConnectLimit(t *testing.T) {
+	for name, test := range map[string]struct {
+		more         block
+		waited, want time.Duration
+	}{
+		"as it is":           {nil, time.Minute, 9 * time.Minute},
+		"nearly over":        {nil, 10 * time.Minute, 2 * time.Minute},
+		"short":              {block{"ssm_timeout": "30s"}, 20 * time.Second, 30 * time.Second},
+		"ssh_timeout":        {block{"ssh_timeout": "40m"}, time.Minute, 40*time.Minute + time.Second},
+		"ssh_wait_timeout":   {block{"ssh_wait_timeout": "40m"}, time.Minute, 40*time.Minute + time.Second},
+		"ssh_timeout, short": {block{"ssh_timeout": "10s"}, time.Minute, 9 * time.Minute}, // it ends by itself
+	} {
+		if got := testBuild(t, test.more).config.connectLimit(test.waited); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
 	}
 }

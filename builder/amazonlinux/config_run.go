@@ -36,7 +36,8 @@ type RunConfig struct {
 	// `instance_ttl`. Use `stop` if the last provisioner shuts the machine down.
 	ShutdownBehavior string `mapstructure:"shutdown_behavior"`
 	// Don't stop the instance before the image is made: the last provisioner shuts it
-	// down by itself, as in `sudo shutdown -h now`. Needs `shutdown_behavior = "stop"`. Default: `false`.
+	// down by itself, as in `sudo shutdown -h now`; Packer's `shell` needs `expect_disconnect = true` and
+	// `skip_clean = true` for that. Needs `shutdown_behavior = "stop"`. Default: `false`.
 	DisableStopInstance bool `mapstructure:"disable_stop_instance"`
 	// On what kind of hardware the instance runs.
 	//
@@ -63,7 +64,8 @@ type RunConfig struct {
 	EnableUnlimitedCredits config.Trilean `mapstructure:"enable_unlimited_credits"`
 	// A timer in the guest shuts the instance down this long after the
 	// connection was made, however Packer ended. Choose it longer than the
-	// longest build. `0s` means the default; default: `12h`.
+	// longest build. It comes with the plugin's own daemon: with `communicator = "none"`, or
+	// credentials of your own, there is only the tag with the expiry. `0s` means the default; default: `12h`.
 	InstanceTTL time.Duration `mapstructure:"instance_ttl"`
 	// How long the agent on the instance may take to come online, from the moment
 	// the instance runs until the first command is accepted. Default: `10m`.

@@ -190,6 +190,7 @@ func TestTunnels(t *testing.T) {
 // A keyPair is one that the test has, in a file and in an SSH agent.
 type keyPair struct {
 	signer     ssh.Signer
+	text       []byte
 	file, sock string
 }
 
@@ -208,14 +209,15 @@ func newKeyPair(t *testing.T) keyPair {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+	text := pem.EncodeToMemory(block)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ring := agent.NewKeyring()
 	if err := ring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
 		t.Fatal(err)
 	}
-	return keyPair{signer, file, serveAgent(t, ring)}
+	return keyPair{signer, text, file, serveAgent(t, ring)}
 }
 
 // A certified key is one that an authority vouches for.
@@ -292,6 +294,7 @@ func TestOwnCredentials(t *testing.T) {
 		"chown ec2-user: ~ec2-user/.ssh/authorized_keys\nchmod 600 ~ec2-user/.ssh/authorized_keys\n"
 	for name, more := range map[string]block{
 		"ssh_private_key_file": {"ssh_private_key_file": pair.file, "ssh_port": 22},
+		"ssh_private_key":      {"ssh_private_key": pair.text},
 		"ssh_agent_auth":       {"ssh_agent_auth": true},
 		"ssh_certificate_file": {
 			"ssh_private_key_file": certificate.key, "ssh_certificate_file": certificate.file,

@@ -18,8 +18,8 @@ import (
 // What the options about time change. That they do so to the second is tested
 // on fake time, in package communicator.
 
-// An instance that takes connections and never says anything, and an API that
-// does not answer, are waited for as long as the template says, and the error names the option.
+// An instance that takes connections and never says anything, an API that does not answer and a login that
+// is refused are waited for as long, and tried as often, as the template says; the error names the option.
 func TestConnectTimeouts(t *testing.T) {
 	t.Parallel()
 	const silent = "#!/bin/bash\npkill -STOP -x sshd\n" // the kernel goes on to take connections
@@ -29,17 +29,15 @@ func TestConnectTimeouts(t *testing.T) {
 		fault localaws.Fault
 		want  string
 	}{
-		"ssh_timeout, credentials of one's own": {
-			more: block{"communicator": "ssh", "ssh_password": "x", "user_data": silent, "ssh_timeout": "2s"},
+		"ssh_wait_timeout, credentials of one's own": {
+			more: block{"communicator": "ssh", "ssh_password": "x", "user_data": silent, "ssh_wait_timeout": "2s"},
 			want: "connect: no SSH connection within 2s (ssh_timeout); last: port 22",
 		},
-		"ssh_wait_timeout, credentials of one's own": {
-			more: block{"communicator": "ssh", "ssh_password": "x", "user_data": silent, "ssh_wait_timeout": "3s"},
-			want: "connect: no SSH connection within 3s (ssh_timeout); last: port 22",
+		"ssh_handshake_attempts": {
+			more: block{"communicator": "ssh", "ssh_password": "wrong", "ssh_handshake_attempts": 2, "ssh_timeout": "1m"},
+			want: "connect: refused 2 times (ssh_handshake_attempts): port 22: log in as ec2-user: ",
 		},
-		"ssh_wait_timeout":                          {block{"ssh_wait_timeout": "2s"}, hanging, "connect: no SSH connection within 2s (ssh_timeout); last: "},
-		"ssh_wait_timeout is longer":                {block{"ssm_timeout": "1s", "ssh_wait_timeout": "3s"}, hanging, "connect: no SSH connection within 3s (ssh_timeout); last: "},
-		"ssm_timeout, without an ssh_timeout given": {block{"ssm_timeout": "2s"}, hanging, "(ssm_timeout); last: "},
+		"ssh_timeout": {block{"ssh_timeout": "3s"}, hanging, "connect: no SSH connection within 3s (ssh_timeout); last: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,11 +106,11 @@ func TestSilenceIsNoticed(t *testing.T) {
 	}
 }
 
-// The machine's own daemon counts the keepalives that arrive, in its log.
+// The machine's own daemon counts the keepalives that arrive, in its log. It listens on a port of its own, and takes a password.
 func TestKeepAlivesArrive(t *testing.T) {
 	t.Parallel()
 	const logged = "#!/bin/bash\nuseradd -m builder || true\necho builder:secret | chpasswd\n" +
-		"pkill -x sshd\n/usr/sbin/sshd -o LogLevel=DEBUG1 -o PasswordAuthentication=yes -o UsePAM=no -E /var/log/sshd.log\nchmod 644 /var/log/sshd.log\n"
+		"pkill -x sshd\n/usr/sbin/sshd -p 2222 -o LogLevel=DEBUG1 -o PasswordAuthentication=yes -o UsePAM=no -E /var/log/sshd.log\nchmod 644 /var/log/sshd.log\n"
 	// 20 more than before: as many take a minute and a half without the option.
 	const many = `n() { grep -c keepalive@openssh.com /var/log/sshd.log; }; at=$(n); for i in $(seq 400); do [ $(n) -lt $((at+20)) ] || exec echo many; sleep 0.1; done`
 	const none = `n() { grep -c keepalive@openssh.com /var/log/sshd.log; }; at=$(n); sleep 2; [ "$(n)" != "$at" ] || echo none`
@@ -121,7 +119,7 @@ func TestKeepAlivesArrive(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, localaws.Options{})
 			r := w.inside(block{
-				"communicator": "ssh", "ssh_username": "builder", "ssh_password": "secret", "ssh_timeout": "1m", "user_data": logged,
+				"communicator": "ssh", "ssh_username": "builder", "ssh_password": "secret", "ssh_port": 2222, "ssh_timeout": "1m", "user_data": logged,
 				"ssh_keep_alive_interval": interval,
 			}, prints(want[0], want[1]))
 			if r.err != nil {

@@ -3,6 +3,7 @@
 package amazonlinux_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -195,8 +196,16 @@ func (w *world) checkShared(region, id string) {
 	launchers, err := w.ec2In(localaws.DefaultAccount, region).DescribeImageAttribute(w.Context(), &ec2.DescribeImageAttributeInput{
 		ImageId: aws.String(id), Attribute: types.ImageAttributeNameLaunchPermission,
 	})
-	if err != nil || len(launchers.LaunchPermissions) != 3 {
-		w.Errorf("%s: launch permissions %+v, %v", region, launchers, err)
+	if err != nil {
+		w.Fatal(err)
+	}
+	var may []string
+	for _, p := range launchers.LaunchPermissions {
+		may = append(may, aws.ToString(p.UserId)+aws.ToString(p.OrganizationArn)+aws.ToString(p.OrganizationalUnitArn))
+	}
+	slices.Sort(may)
+	if want := slices.Sorted(slices.Values([]string{localaws.OtherAccount, orgARN, ouARN})); !slices.Equal(may, want) {
+		w.Errorf("%s: launched by %q, want %q", region, may, want)
 	}
 }
 

@@ -81,7 +81,8 @@ func TestWhereItIsLaunched(t *testing.T) {
 	w.tag(b, "Class", "build")
 	w.tag(c, "Class", "build")
 	w.tag(c, "Tier", "second")
-	w.tag(vpc, "Class", "build")
+	other, remove := w.elsewhere()
+	w.tag(other, "Class", "build")
 	for name, test := range map[string]struct {
 		more  block
 		zones string // any of these letters
@@ -90,10 +91,10 @@ func TestWhereItIsLaunched(t *testing.T) {
 		"subnet_ids":           {block{"subnet_ids": []string{c, b}}, "c"},
 		"subnet_id":            {block{"subnet_id": b}, "b"},
 		"subnet_filter":        {block{"subnet_filter": block{"filters": block{"tag:Tier": "second"}}}, "c"},
-		"random":               {block{"subnet_filter": block{"filters": block{"tag:Class": "build"}, "random": true}}, "bc"},
 		"filter and zone":      {block{"subnet_filter": block{"filters": block{"tag:Class": "build"}}, "availability_zone": "us-east-1c"}, "c"},
-		"vpc_filter":           {block{"vpc_filter": block{"filters": block{"tag:Class": "build"}}}, "abcdf"},
-		"vpc_filter, zone":     {block{"vpc_filter": block{"filter": []block{{"name": "tag:Class", "value": "build"}}}, "availability_zone": "us-east-1b"}, "b"},
+		"vpc_id":               {block{"vpc_id": other}, "d"},
+		"vpc_filter":           {block{"vpc_filter": block{"filters": block{"tag:Class": "build"}}}, "d"},
+		"vpc_filter, blocks":   {block{"vpc_filter": block{"filter": []block{{"name": "tag:Class", "value": "build"}}}}, "d"},
 		"offered in the zone":  {block{"subnet_filter": block{"filters": block{"availability-zone": "us-east-1e,us-east-1f"}}}, "f"},
 		"vpc and subnet match": {block{"vpc_id": vpc, "subnet_ids": []string{b}}, "b"},
 		"ids before filters": {block{
@@ -101,28 +102,94 @@ func TestWhereItIsLaunched(t *testing.T) {
 			"subnet_id": b, "subnet_filter": block{"filters": block{"tag:Class": "none"}},
 		}, "b"},
 	} {
-		i := w.must(test.more)
+		i, r := w.launched(test.more)
+		if r.err != nil {
+			t.Errorf("%s: %v", name, r.err)
+			continue
+		}
 		if zone := aws.ToString(i.Placement.AvailabilityZone); !strings.Contains(test.zones, strings.TrimPrefix(zone, "us-east-1")) {
 			t.Errorf("%s: launched in %s, want one of %q", name, zone, test.zones)
+		}
+		if in, want := aws.ToString(i.VpcId), strings.HasPrefix(name, "vpc_"); (in == other) != want {
+			t.Errorf("%s: launched in %s; the VPC of the template is %s, the default one %s", name, in, other, vpc)
+		}
+	}
+	remove()
+	w.nothingLeft(result{ui: new(recorder)})
+}
+
+// elsewhere makes a VPC beside the default one, with one subnet.
+func (w *world) elsewhere() (vpc string, remove func()) {
+	w.Helper()
+	made, err := w.ec2().CreateVpc(w.Context(), &ec2.CreateVpcInput{CidrBlock: aws.String("10.9.0.0/16")})
+	if err != nil {
+		w.Fatal(err)
+	}
+	subnet, err := w.ec2().CreateSubnet(w.Context(), &ec2.CreateSubnetInput{VpcId: made.Vpc.VpcId, CidrBlock: aws.String("10.9.1.0/24"), AvailabilityZone: aws.String("us-east-1d")})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return aws.ToString(made.Vpc.VpcId), func() {
+		_, err := w.ec2().DeleteSubnet(w.Context(), &ec2.DeleteSubnetInput{SubnetId: subnet.Subnet.SubnetId})
+		if err == nil {
+			_, err = w.ec2().DeleteVpc(w.Context(), &ec2.DeleteVpcInput{VpcId: made.Vpc.VpcId})
+		}
+		if err != nil {
+			w.Error(err)
 		}
 	}
 }
 
+// Of subnets that match, any is taken, not always the same.
+func TestRandomSubnet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, localaws.Options{NoMachines: true})
+	for _, s := range w.subnets() {
+		w.tag(aws.ToString(s.SubnetId), "Class", "build")
+	}
+	seen := map[string]bool{}
+	for range 50 { // that none is another than the first would be a miracle
+		i, r := w.launched(block{"subnet_filter": block{"filters": block{"tag:Class": "build"}, "random": true}})
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		if seen[aws.ToString(i.SubnetId)] = true; len(seen) > 1 {
+			return
+		}
+	}
+	t.Errorf("always %v", seen)
+}
+
+// public sets whether a subnet gives its instances public addresses.
+func (w *world) public(subnet string, public bool) {
+	w.Helper()
+	_, err := w.ec2().ModifySubnetAttribute(w.Context(), &ec2.ModifySubnetAttributeInput{
+		SubnetId: aws.String(subnet), MapPublicIpOnLaunch: &types.AttributeBooleanValue{Value: aws.Bool(public)},
+	})
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// The subnet with the most free addresses is not the one that would be taken otherwise.
 func TestMostFreeSubnet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	vpc := w.subnets()["us-east-1a"].VpcId
-	small, err := w.ec2().CreateSubnet(t.Context(), &ec2.CreateSubnetInput{VpcId: vpc, CidrBlock: aws.String("172.31.200.0/28"), AvailabilityZone: aws.String("us-east-1a")})
+	zone := w.subnets()["us-east-1b"]
+	made, err := w.ec2().CreateSubnet(t.Context(), &ec2.CreateSubnetInput{VpcId: zone.VpcId, CidrBlock: aws.String("172.31.200.0/28"), AvailabilityZone: aws.String("us-east-1a")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	large := aws.ToString(w.subnets()["us-east-1b"].SubnetId)
-	for _, id := range []string{aws.ToString(small.Subnet.SubnetId), large} {
+	small, large := aws.ToString(made.Subnet.SubnetId), aws.ToString(zone.SubnetId)
+	for _, id := range []string{small, large} {
 		w.tag(id, "Class", "build")
+		w.public(id, id == small)
 	}
-	i := w.must(block{"subnet_filter": block{"filters": block{"tag:Class": "build"}, "most_free": true}})
-	if got := aws.ToString(i.SubnetId); got != large {
-		t.Errorf("launched in %s, want %s", got, large)
+	for most, want := range map[bool]string{true: large, false: small} {
+		i := w.must(block{"subnet_filter": block{"filters": block{"tag:Class": "build"}, "most_free": most}})
+		if got := aws.ToString(i.SubnetId); got != want {
+			t.Errorf("most_free = %v: launched in %s, want %s", most, got, want)
+		}
 	}
 }
 

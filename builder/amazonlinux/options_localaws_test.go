@@ -5,10 +5,10 @@ package amazonlinux_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -37,16 +37,17 @@ func (w *world) during(more block, look func(id string)) result {
 func TestPublicAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{NoMachines: true})
-	for name, test := range map[string]struct {
-		more block
-		want bool
-	}{
-		"as the subnet says": {nil, true},
-		"false":              {block{"associate_public_ip_address": false}, false},
-		"true":               {block{"associate_public_ip_address": true}, true},
-	} {
-		if got := w.must(test.more).PublicIpAddress != nil; got != test.want {
-			t.Errorf("%s: a public address: %v, want %v", name, got, test.want)
+	subnet := aws.ToString(w.subnets()["us-east-1b"].SubnetId)
+	for _, public := range []bool{true, false} {
+		w.public(subnet, public)
+		for given, want := range map[any]bool{nil: public, true: true, false: false} {
+			more := block{"subnet_id": subnet}
+			if given != nil {
+				more["associate_public_ip_address"] = given
+			}
+			if got := w.must(more).PublicIpAddress != nil; got != want {
+				t.Errorf("associate_public_ip_address = %v in a subnet that says %v: a public address: %v", given, public, got)
+			}
 		}
 	}
 }
@@ -95,37 +96,34 @@ func TestShutdownBehavior(t *testing.T) {
 	}
 }
 
-// untilStopped waits until an instance has stopped.
-func (w *world) untilStopped(ctx context.Context, id string) error {
-	for {
-		found, err := w.ec2().DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
-		if err != nil || found.Reservations[0].Instances[0].State.Name == types.InstanceStateNameStopped {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// The last provisioner shuts the machine down, and the image is made of what it left; nothing else stops it.
+// The last provisioner shuts the machine down, and the image is made of what it left; nothing else stops it. That
+// the connection is lost in the middle of a command is no failure.
 func TestDisableStopInstance(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, localaws.Options{})
-	r := w.build(t.Context(), w.template(block{"disable_stop_instance": true, "shutdown_behavior": "stop"}), func(ctx context.Context, comm packersdk.Communicator, data map[string]any) error {
-		id, _ := data["ID"].(string)
-		if err := comm.Start(ctx, &packersdk.RemoteCmd{Command: "sudo touch /etc/built && sudo shutdown -h now"}); err != nil {
+	raw := w.template(block{"disable_stop_instance": true, "shutdown_behavior": "stop"})
+	r := w.build(t.Context(), raw, func(ctx context.Context, comm packersdk.Communicator, _ map[string]any) error {
+		off := &packersdk.RemoteCmd{Command: "sudo touch /etc/built; sudo systemctl poweroff; sleep 600"}
+		if err := comm.Start(ctx, off); err != nil {
 			return err
 		}
-		return w.untilStopped(ctx, id)
+		if status := off.Wait(); status != packersdk.CmdDisconnect {
+			return fmt.Errorf("exit status %d", status)
+		}
+		return nil
 	})
 	if r.err != nil {
 		t.Fatalf("%v\n%s", r.err, r.ui)
 	}
 	if slices.Contains(w.actions(), "ec2:StopInstances") {
 		t.Error("the build stopped the instance")
+	}
+	second := w.build(t.Context(), w.template(block{"source_ami": r.regional(t)[region], "skip_create_ami": true}),
+		func(ctx context.Context, comm packersdk.Communicator, _ map[string]any) error {
+			return prints("ls /etc/built", "/etc/built")(ctx, comm)
+		})
+	if second.err != nil {
+		t.Errorf("in an instance of the image: %v", second.err)
 	}
 	w.nothingLeft(r)
 }
@@ -183,7 +181,7 @@ func TestTransferSessions(t *testing.T) {
 	for given, want := range map[int]int{1: 1, 3: 4} { // that of the commands is one of them
 		w := newWorld(t, localaws.Options{})
 		r := w.build(t.Context(), w.template(block{"ssm_transfer_sessions": given, "skip_create_ami": true}), func(_ context.Context, comm packersdk.Communicator, _ map[string]any) error {
-			noise := make([]byte, 4<<20)
+			noise := make([]byte, 2<<20)
 			for i := range noise { // nothing that would shrink much
 				noise[i] = byte(i*i>>3 ^ i>>11 ^ i*31)
 			}
