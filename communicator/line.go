@@ -52,11 +52,15 @@ type stream struct {
 	line *line
 }
 
-// Read is net.Conn's, and keeps the time.
+// Read is net.Conn's, and keeps the time. After its end nothing can be written.
 func (s *stream) Read(b []byte) (int, error) {
 	n, err := s.Conn.Read(b)
 	if n > 0 {
 		s.line.heard.Store(time.Now().UnixNano())
+	}
+	if err != nil {
+		// Where the request for a channel can still be written after the end, the SSH library may wait for its answer for ever.
+		_ = s.Conn.Close()
 	}
 	return n, err
 }

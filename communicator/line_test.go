@@ -1,6 +1,9 @@
 package communicator
 
 import (
+	"errors"
+	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,5 +72,40 @@ func TestSilence(t *testing.T) {
 				t.Errorf("gone at tick %d, want %d", gone, row.gone)
 			}
 		})
+	}
+}
+
+// halfOpen is a connection that takes what is written until it is closed, though the other end is gone, as TCP does.
+type halfOpen struct {
+	net.Conn
+	closed bool
+}
+
+// Read is net.Conn's.
+func (h *halfOpen) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Write is net.Conn's.
+func (h *halfOpen) Write(b []byte) (int, error) {
+	if h.closed {
+		return 0, net.ErrClosed
+	}
+	return len(b), nil
+}
+
+// Close is net.Conn's.
+func (h *halfOpen) Close() error { h.closed = true; return nil }
+
+// TestNothingIsWrittenAfterTheEnd: the SSH library waits for ever for a channel that it asks for between its finding
+// the end and its telling its writers.
+func TestNothingIsWrittenAfterTheEnd(t *testing.T) {
+	s := &stream{Conn: &halfOpen{}, line: lineOn(&fickle{}, time.Minute)}
+	if _, err := s.Write([]byte("x")); err != nil {
+		t.Errorf("before the end: %v", err)
+	}
+	if _, err := s.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := s.Write([]byte("x")); err == nil {
+		t.Error("written after the end")
 	}
 }

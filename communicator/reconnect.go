@@ -154,7 +154,7 @@ func (c *Communicator) connect(ctx context.Context, limit time.Duration) (*line,
 			return nil, fmt.Errorf("connect: refused %d times (ssh_handshake_attempts): %w", rejected, err)
 		}
 		if wait(ctx, attemptPause) != nil {
-			return nil, c.outOfTime(ctx, time.Since(start), err)
+			return nil, c.outOfTime(ctx, limit, time.Since(start), err)
 		}
 	}
 }
@@ -163,15 +163,20 @@ func (c *Communicator) connect(ctx context.Context, limit time.Duration) (*line,
 // context's end by time, its text is what the limit is called.
 var errSSHTimeout = errors.New("ssh_timeout")
 
-func (c *Communicator) outOfTime(ctx context.Context, after time.Duration, last error) error {
+// outOfTime tells which limit it was: connecting's own, or the caller's, of which only the time that has passed is known.
+func (c *Communicator) outOfTime(ctx context.Context, limit, after time.Duration, last error) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return c.because(ctx)
 	}
-	limit := after.Round(time.Second).String()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
-		limit += fmt.Sprintf(" (%v)", cause)
+	cause := context.Cause(ctx)
+	if !errors.Is(cause, errSSHTimeout) {
+		limit = after.Round(time.Second)
 	}
-	return fmt.Errorf("connect: no SSH connection within %s; last: %w", limit, last)
+	within := limit.String()
+	if !errors.Is(cause, context.DeadlineExceeded) {
+		within += fmt.Sprintf(" (%v)", cause)
+	}
+	return fmt.Errorf("connect: no SSH connection within %s; last: %w", within, last)
 }
 
 // attempt makes a line by the shortest way that may work.
