@@ -116,6 +116,7 @@ func loadOptions(o Options) []func(*config.LoadOptions) error {
 	}
 	list := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer { return retryer(tries) }),
+		config.WithAPIOptions([]func(*middleware.Stack) error{plainBodies}),
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(cmp.Or(o.AttemptTimeout, DefaultAttemptTimeout))),
 	}
 	if o.Region != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -47,11 +48,25 @@ func sdkConfig(t *testing.T, s *Server, account string) aws.Config {
 		Region:       "us-east-1",
 		BaseEndpoint: aws.String(s.URL()),
 		Credentials:  credentials.NewStaticCredentialsProvider(id, secret, ""),
-		HTTPClient:   &http.Client{Transport: transport},
+		HTTPClient:   &http.Client{Transport: plainBodies{transport}},
 		Retryer: func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
 		},
 	}
+}
+
+// plainBodies hides that the SDK's bodies can write themselves, for which net/http may close a connection in the
+// middle of an answer: then a request that had its effect is made again.
+type plainBodies struct{ http.RoundTripper }
+
+// RoundTrip is http.RoundTripper's.
+func (p plainBodies) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		plain := *r
+		plain.Body = struct{ io.ReadCloser }{r.Body}
+		r = &plain
+	}
+	return p.RoundTripper.RoundTrip(r)
 }
 
 // wantAPIError checks the code and that the message has all the words.
