@@ -3,6 +3,9 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -121,4 +124,47 @@ func TestTerminalClosed(t *testing.T) {
 	w.started(w.template(sleeps("")), func(group int) { w.signal(group, syscall.SIGHUP) })
 	w.images(0)
 	w.nothingLeft()
+}
+
+// TestPackerKilled kills Packer without its plugin, as pkill -9 does for somebody who thinks that it hangs. The plugin notices and cleans up.
+func TestPackerKilled(t *testing.T) {
+	w := newWorld(t, localaws.Options{})
+	w.started(w.template(sleeps("")), func(group int) {
+		killed := 0
+		for _, pid := range w.named("packer", group) {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err == nil {
+				killed++
+			}
+		}
+		if killed < 2 {
+			t.Errorf("%d processes were killed; Packer has one that watches another", killed)
+		}
+	})
+	w.images(0)
+	w.nothingLeft()
+}
+
+// named are the processes of a group that have exactly this name.
+func (w *world) named(name string, group int) (pids []int) {
+	w.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		before, after, _ := strings.Cut(string(text), ") ")
+		pid, comm, _ := strings.Cut(before, " (")
+		fields := strings.Fields(after) // state, parent, group
+		if comm != name || len(fields) < 3 || fields[2] != strconv.Itoa(group) {
+			continue
+		}
+		if id, err := strconv.Atoi(pid); err == nil {
+			pids = append(pids, id)
+		}
+	}
+	return pids
 }
