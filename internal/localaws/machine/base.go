@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -252,6 +253,9 @@ func (r *baseRequest) copyHostFiles() error {
 	return nil
 }
 
+// notAmazons are the hundreds of links to single certificates and manual pages that Debian has.
+var notAmazons = regexp.MustCompile(`/[0-9a-f]{8}\.[0-9]$|^/usr/share/ca-certificates/|\.gz$`)
+
 // copyReadable copies a file, link or folder of the host as far as everybody may read it there, as root's.
 func copyReadable(from, to string, info fs.FileInfo) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -262,6 +266,9 @@ func copyReadable(from, to string, info fs.FileInfo) error {
 		target, err := os.Readlink(from)
 		if err != nil {
 			return err
+		}
+		if notAmazons.MatchString(to) || notAmazons.MatchString(target) {
+			return nil
 		}
 		return os.Symlink(target, to)
 	case info.Mode().IsRegular() && info.Mode()&0o004 != 0:

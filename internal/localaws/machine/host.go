@@ -35,6 +35,7 @@ type Host struct {
 
 	mu       sync.Mutex
 	closed   bool
+	helpers  []*child // that wait for work
 	machines map[string]*Machine
 	bases    map[string]*base // by release and architecture
 	layers   map[LayerID]*layer
@@ -146,21 +147,21 @@ func sweepOne(ctx context.Context, dir string, ids idMap) error {
 	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil // in use
 	}
-	return removeHost(ctx, dir, folder, ids)
-}
-
-// removeHost empties and removes a host's folder.
-func removeHost(ctx context.Context, dir string, folder *os.File, ids idMap) error {
-	err := work(ctx, ids, folder, workRequest{Remove: []string{"machines", "layers", usrSkeleton}})
+	err = work(ctx, ids, folder, emptyHost)
 	return errors.Join(err, os.RemoveAll(dir))
 }
+
+// emptyHost removes what a host's folder has of others' files.
+var emptyHost = workRequest{Remove: []string{"machines", "layers", usrSkeleton}}
 
 // prepare makes the folders and tries whether machines can run.
 func (h *Host) prepare(ctx context.Context) error {
 	if err := h.work(ctx, workRequest{Mkdir: []string{"machines", "layers"}}); err != nil {
 		return err
 	}
-	if err := h.probe(ctx); err != nil {
+	if known, ok := probed.Load(filepath.Dir(h.dir)); ok {
+		h.mapUsr = known == true
+	} else if err := h.probe(ctx); err != nil {
 		return err
 	}
 	if h.mapUsr {
@@ -168,8 +169,6 @@ func (h *Host) prepare(ctx context.Context) error {
 	}
 	return h.work(ctx, workRequest{Skeleton: usrSkeleton})
 }
-
-func (h *Host) work(ctx context.Context, r workRequest) error { return work(ctx, h.ids, h.folder, r) }
 
 // probeDirs are a layer with just what mounts need, and a folder that can be deleted.
 var probeDirs = []string{
@@ -192,17 +191,21 @@ func (h *Host) probe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("machines can't run in %s: %w; give a directory on ext4, xfs, btrfs or tmpfs, and in a container run it with --privileged", h.dir, err)
 	}
+	probed.Store(filepath.Dir(h.dir), h.mapUsr)
 	return h.work(ctx, workRequest{Remove: []string{"machines/probe", "layers/probe"}})
 }
+
+// probed are the directories in which this process has found that machines run, and whether with mapUsr.
+var probed sync.Map
 
 func (h *Host) tryMounts(ctx context.Context) error {
 	c, err := reexec(ctx, h.ids, stageWork, machineNamespaces, h.folder, os.Stderr)
 	if err != nil {
 		return err
 	}
+	defer c.kill()
 	files, err := h.mounts(c.cmd.Process.Pid)
 	if err != nil {
-		c.kill()
 		return err
 	}
 	defer closeAll(files...)
@@ -301,7 +304,9 @@ func (h *Host) Close() error {
 	if h.folder == nil {
 		return errors.Join(all...)
 	}
-	all = append(all, removeHost(ctx, h.dir, h.folder, h.ids), h.folder.Close())
+	all = append(all, h.work(ctx, emptyHost))
+	h.dismiss()
+	all = append(all, os.RemoveAll(h.dir), h.folder.Close())
 	h.folder = nil
 	return errors.Join(all...)
 }

@@ -147,6 +147,9 @@ func state(pid int) string {
 	if err != nil {
 		return ""
 	}
+	if threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); err == nil && len(threads) > 1 {
+		return "with threads" // which hold its files, whatever the state of the first is
+	}
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	return strings.Trim(fields[0], "ZX")
 }
@@ -193,5 +196,25 @@ func TestHostsAtTheSameTime(t *testing.T) {
 	wait.Wait()
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestCancelledWorkHarmsNoOther(t *testing.T) {
+	h := newHost(t)
+	layers := []machine.LayerID{baseOf(t, h, machine.AL2)}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n := range 10 {
+		_, err := h.Create(cancelled, machine.Spec{ID: fmt.Sprint("i-cancelled-", n), Layers: layers})
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		m, err := h.Create(t.Context(), machine.Spec{ID: fmt.Sprint("i-", n), Layers: layers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Destroy(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }

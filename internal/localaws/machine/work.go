@@ -18,7 +18,8 @@ import (
 const usrSkeleton = "skeleton"
 
 // A workRequest is work on files that belong to users of machines. It is done by a helper: this program, executed again as root of
-// a user namespace with the machines' ids. Paths are relative to the host's folder. What is set is done, in this order.
+// a user namespace with the machines' ids. A helper works until the channel to it is closed, one request after the other. Paths are
+// relative to the host's folder. What is set is done, in this order.
 type workRequest struct {
 	Remove   []string     `json:",omitempty"`
 	Mkdir    []string     `json:",omitempty"`
@@ -29,28 +30,73 @@ type workRequest struct {
 	Try      *rootConfig  `json:",omitempty"` // tries the mounts of a machine
 }
 
+// work has a helper of its own do r.
 func work(ctx context.Context, ids idMap, folder *os.File, r workRequest) error {
 	c, err := reexec(ctx, ids, stageWork, 0, folder, os.Stderr)
 	if err != nil {
 		return err
 	}
+	defer c.kill()
 	return c.do(r)
 }
 
-// do sends the request to the helper, and waits for its end.
-func (c *child) do(r workRequest, files ...*os.File) error {
-	err := c.talk.send(r, files...)
-	var answer reply
-	if err == nil {
-		_, err = c.talk.receive(&answer)
+// work has a helper do r: one that waits for work, or else a new one, which then waits for more. To start one is the most of what
+// little work costs: a process with a new user namespace can't share its parent's memory until its exec, and a large
+// parent's is copied.
+func (h *Host) work(ctx context.Context, r workRequest) error {
+	c, err := h.helper(ctx)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = answer.err()
-	} else {
-		err = fmt.Errorf("helper process: %w", err)
+	stop := context.AfterFunc(ctx, func() { _ = c.cmd.Process.Kill() }) // it may have ended
+	err = c.do(r)
+	if cancelled := !stop(); cancelled || errors.Is(err, errHelper) {
+		c.kill()
+		if err != nil {
+			err = errors.Join(err, context.Cause(ctx))
+		}
+		return err
 	}
-	c.kill() // it has answered, or never will
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.helpers = append(h.helpers, c)
 	return err
+}
+
+func (h *Host) helper(ctx context.Context) (*child, error) {
+	h.mu.Lock()
+	if last := len(h.helpers) - 1; last >= 0 {
+		defer h.mu.Unlock()
+		c := h.helpers[last]
+		h.helpers = h.helpers[:last]
+		return c, nil
+	}
+	h.mu.Unlock()
+	return reexec(context.WithoutCancel(ctx), h.ids, stageWork, 0, h.folder, os.Stderr)
+}
+
+// dismiss ends the helpers that wait for work.
+func (h *Host) dismiss() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.helpers {
+		c.kill()
+	}
+	h.helpers = nil
+}
+
+var errHelper = errors.New("helper process")
+
+// do sends the request to the helper, and waits for its answer. The error is an errHelper if there will be no more answers.
+func (c *child) do(r workRequest, files ...*os.File) error {
+	if err := c.talk.send(r, files...); err != nil {
+		return fmt.Errorf("%w: %w", errHelper, err)
+	}
+	var answer reply
+	if _, err := c.talk.receive(&answer); err != nil {
+		return fmt.Errorf("%w: %w", errHelper, err)
+	}
+	return answer.err()
 }
 
 // workMain is the helper.
@@ -60,31 +106,41 @@ func workMain() int {
 	if err != nil {
 		return complain(err)
 	}
-	var r workRequest
-	files, err := talk.receive(&r)
-	if err != nil {
-		return complain(err)
+	if err := unix.Fchdir(stateFD); err != nil {
+		return complain(fmt.Errorf("folder of the host: %w", err))
 	}
-	go func() { // ends the process when the parent is gone
-		_, _ = talk.conn.Read(make([]byte, 1))
-		syscall.Exit(1)
+	tasks := make(chan task)
+	go func() {
+		for {
+			var t task
+			if t.files, err = talk.receive(&t.workRequest); err != nil {
+				syscall.Exit(0) // the parent is gone, or needs no more; what is being done need not be finished
+			}
+			tasks <- t
+		}
 	}()
-	answer := reply{}
-	if err := r.perform(files); err != nil {
-		answer = failed(0, err)
-	}
-	if err := talk.send(answer); err != nil {
-		return complain(err)
+	for t := range tasks {
+		answer := reply{}
+		if err := t.perform(t.files); err != nil {
+			answer = failed(0, err)
+		}
+		closeAll(t.files...)
+		if err := talk.send(answer); err != nil {
+			return complain(err)
+		}
 	}
 	return 0
+}
+
+// A task is a request as it came, with open files.
+type task struct {
+	workRequest
+	files []*os.File
 }
 
 func (r workRequest) perform(files []*os.File) error {
 	if r.Try != nil {
 		return r.Try.try(files)
-	}
-	if err := unix.Fchdir(stateFD); err != nil {
-		return fmt.Errorf("folder of the host: %w", err)
 	}
 	for _, path := range r.Remove {
 		if err := removeTree(path); err != nil {
