@@ -1,6 +1,8 @@
 package localaws
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,5 +12,11 @@ import (
 
 func TestMain(m *testing.M) {
 	machine.Main()
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		if err := stopCLIHost(); err != nil {
+			fmt.Println(err)
+			status = 1
+		}
+		os.Exit(status)
+	}))
 }

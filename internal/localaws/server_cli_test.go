@@ -1,11 +1,14 @@
 package localaws
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -56,13 +59,78 @@ func newEnough(version string) bool {
 // settings in its environment, and answers what it printed.
 func cli(t *testing.T, s *Server, words string, env ...string) (stdout, stderr string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), awsCLI(t), strings.Fields(words)...)
-	cmd.Env = append(append(os.Environ(), s.Environ()...), "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1", "NO_PROXY=127.0.0.1")
-	cmd.Env = append(cmd.Env, env...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	_ = cmd.Run() // what it printed tells
-	return strings.TrimSpace(out.String()), strings.TrimSpace(errs.String())
+	path, args := awsCLI(t), strings.Fields(words)
+	env = append(append(s.Environ(), "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1", "NO_PROXY=127.0.0.1"), env...)
+	var out, errs []byte
+	if host, err := startCLIHost(); err != nil {
+		t.Fatal(err)
+	} else if host != nil {
+		out, errs, err = host.run(args, env)
+		ok(t, err)
+	} else {
+		cmd := exec.CommandContext(t.Context(), path, args...)
+		cmd.Env = append(os.Environ(), env...)
+		var o, e bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &o, &e
+		_ = cmd.Run() // what it printed tells
+		out, errs = o.Bytes(), e.Bytes()
+	}
+	return string(bytes.TrimSpace(out)), string(bytes.TrimSpace(errs))
+}
+
+// A cliHost is testdata/clihost.py, which runs the CLI's commands.
+type cliHost struct {
+	cmd    *exec.Cmd
+	socket string
+}
+
+// startCLIHost starts the host, once. It is nil where the CLI is not a package of python3.
+var startCLIHost = sync.OnceValues(func() (*cliHost, error) {
+	_, version := findCLI()
+	importable, err := exec.CommandContext(context.Background(), "python3", "-c", "import awscli; print(awscli.__version__)").Output()
+	if err != nil || strings.TrimSpace(string(importable)) != version {
+		return nil, nil //nolint:nilerr // version 2 has an interpreter of its own
+	}
+	h := &cliHost{cmd: exec.CommandContext(context.Background(), "python3", "testdata/clihost.py")}
+	h.cmd.Stderr = os.Stderr
+	out, err := h.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := h.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if h.socket, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		return nil, fmt.Errorf("testdata/clihost.py: %w", errors.Join(err, h.cmd.Wait()))
+	}
+	h.socket = strings.TrimSpace(h.socket)
+	stopCLIHost = func() error { return errors.Join(h.cmd.Process.Signal(os.Interrupt), h.cmd.Wait()) }
+	return h, nil
+})
+
+// stopCLIHost ends the host if it was started.
+var stopCLIHost = func() error { return nil }
+
+func (h *cliHost) run(args, env []string) (stdout, stderr []byte, err error) {
+	settings := map[string]string{}
+	for _, setting := range env {
+		name, value, _ := strings.Cut(setting, "=")
+		settings[name] = value
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: h.socket, Net: "unix"})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer conn.Close()
+	if err := json.NewEncoder(conn).Encode(map[string]any{"args": args, "env": settings}); err != nil {
+		return nil, nil, err
+	}
+	if err := conn.CloseWrite(); err != nil {
+		return nil, nil, err
+	}
+	var answer struct{ Out, Err string }
+	err = json.NewDecoder(conn).Decode(&answer)
+	return []byte(answer.Out), []byte(answer.Err), err
 }
 
 // wantCLI runs a command whose --query must print want.
