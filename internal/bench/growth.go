@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// defaultSessions is how many sessions our client spreads a large transfer over unless told otherwise.
+// defaultSessions is how many sessions our client opens for a large transfer, beside that of the commands, unless told otherwise.
 const defaultSessions = 8
 
 // byRoundTrip measures how both clients bear distance.
@@ -59,7 +59,7 @@ func (w *world) bySessions(ctx context.Context) error {
 	f := w.fixtures[len(files)-2] // the middle one
 	for _, sessions := range []int{1, 2, 4, 8} {
 		for _, direction := range []string{"upload", "download"} {
-			name := fmt.Sprintf("%s %s over up to %d sessions", direction, f.name, sessions)
+			name := fmt.Sprintf("%s %s with ssm_transfer_sessions = %d", direction, f.name, sessions)
 			if !w.wanted(name) {
 				continue
 			}
