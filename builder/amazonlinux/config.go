@@ -59,17 +59,23 @@ var lateTemplates = []string{
 // prepare decodes, sets defaults and checks, in this order, and returns every problem at once.
 func (c *Config) prepare(interp *interpolate.Context, raws ...any) error {
 	interp.Funcs = template.FuncMap{"clean_resource_name": cleanName}
-	err := config.Decode(c, &config.DecodeOpts{
-		PluginType:         BuilderID,
-		Interpolate:        true,
-		InterpolateContext: interp,
-		InterpolateFilter:  &interpolate.RenderFilter{Exclude: lateTemplates},
-	}, raws...)
+	var r report
+	decode := func() error {
+		return config.Decode(c, &config.DecodeOpts{
+			PluginType:         BuilderID,
+			Interpolate:        true,
+			InterpolateContext: interp,
+			InterpolateFilter:  &interpolate.RenderFilter{Exclude: lateTemplates},
+		}, raws...)
+	}
+	err := decode()
+	for r.unrendered(err, raws) {
+		err = decode()
+	}
 	var fields *mapstructure.Error
 	if err != nil && !errors.As(err, &fields) {
 		return err // nothing was decoded, so there is nothing more to check
 	}
-	var r report
 	if fields != nil {
 		r.undecoded(fields.Errors)
 	}

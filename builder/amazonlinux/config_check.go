@@ -47,6 +47,9 @@ func (r *report) addf(format string, args ...any) {
 // undecoded reports options that have not the type they should have. The commonest of them is a duration without its unit.
 func (r *report) undecoded(fields []string) {
 	for _, field := range slices.Sorted(slices.Values(fields)) {
+		if strings.Contains(field, unknown) {
+			continue
+		}
 		if strings.Contains(field, "duration") {
 			field += "; it takes a number and its unit, such as \"10m\""
 		}
@@ -57,6 +60,40 @@ func (r *report) undecoded(fields []string) {
 // unknown is what Packer puts, when it validates, in the place of what a data
 // source will say.
 const unknown = "<unknown>"
+
+// unrenderable is how the SDK says which option's template it could not render. It stops at the first one, and adds all of its
+// text, which may be user data.
+var unrenderable = regexp.MustCompile(`(?s)^(?:invalid|render) '([^']+)': (.*?)(?: in:\n.*)?$`)
+
+// unrendered reports an option whose template can't be rendered, if that is what err says, and makes it unknown in raws, so that
+// the others can be decoded.
+func (r *report) unrendered(err error, raws []any) bool {
+	if err == nil {
+		return false
+	}
+	found := unrenderable.FindStringSubmatch(err.Error())
+	if found == nil {
+		return false
+	}
+	option := found[1]
+	for i, raw := range raws {
+		options, _ := raw.(map[string]any)
+		given := options[option]
+		if given == nil || given == unknown {
+			continue
+		}
+		others := maps.Clone(options)
+		if _, ok := given.(string); ok {
+			others[option] = unknown
+		} else {
+			delete(others, option)
+		}
+		raws[i] = others
+		r.addf("%s: %s", option, found[2])
+		return true
+	}
+	return false
+}
 
 // unless reports an option whose value is not allowed, if it is known.
 func (r *report) unless(ok bool, option string, given any, allowed string) {

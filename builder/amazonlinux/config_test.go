@@ -3,6 +3,7 @@ package amazonlinux
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -195,7 +196,7 @@ func TestPrepareRefuses(t *testing.T) {
 		"description":          {block{"ami_description": strings.Repeat("x", 256)}, "at most 255"},
 		"tag key":              {block{"tags": block{"aws:x": "y"}}, "AWS keeps for itself"},
 		"long tag":             {block{"run_tags": block{"x": strings.Repeat("y", 257)}}, "run_tags.x"},
-		"bad template":         {block{"tags": block{"x": "{{ .SourceAMI"}}, "invalid 'tags'"},
+		"bad template":         {block{"tags": block{"x": "{{ .SourceAMI"}}, `tags: template`},
 		"communicator":         {block{"communicator": "winrm"}, `communicator: "winrm" is not allowed; it takes "ssm" or "ssh" or "none"`},
 		"ssm with a password":  {block{"ssh_password": "x"}, `set communicator = "ssh"`},
 		"two types":            {block{"instance_types": []string{"t3.micro"}}, "instance_type and instance_types: both are given"},
@@ -287,6 +288,30 @@ func TestUndecodedIsTold(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, problems(err)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What can't be rendered is told with all the rest, and by nothing else: its value is not known.
+func TestUnrenderedIsTold(t *testing.T) {
+	raw := with(block{
+		"ami_name": "web-{{ timestmp }}", "instance_type": "{{ if }}", "ssm_timeout": "{{ minutes 5 }}", "release": "3",
+		"run_tags": block{"a": "b", "c": "{{ nothing }}"}, "root_volume": block{"type": "{{ ssd }}", "size": 20}, "vpc_id": "default",
+	})
+	_, err := prepare(t, raw)
+	want := []string{
+		`ami_name: template: root:1: function "timestmp" not defined`,
+		`instance_type: template: root:1: missing value for if`,
+		`release: "3" is not allowed; it takes "2" or "2023"`,
+		`root_volume: template: root:1: function "ssd" not defined`,
+		`run_tags: template: root:1: function "nothing" not defined`,
+		`ssm_timeout: template: root:1: function "minutes" not defined`,
+		`vpc_id: "default" is not allowed; it takes an id such as "vpc-0123456789abcdef0"`,
+	}
+	if diff := cmp.Diff(want, slices.Sorted(slices.Values(problems(err)))); diff != "" {
+		t.Error(diff)
+	}
+	if tags := fmt.Sprint(raw["run_tags"]); raw["ami_name"] != "web-{{ timestmp }}" || tags != "map[a:b c:{{ nothing }}]" {
+		t.Errorf("the template that was given has changed: %v", raw)
 	}
 }
 

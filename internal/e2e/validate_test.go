@@ -43,6 +43,7 @@ source "ssm-amazon-linux" "test" {
   temporary_key_pair_type     = "ed25519"
   session_manager_port        = 8000
   pause_before_ssm            = "10s"
+  ami_description             = "made {{ tody }}"
 
   source_ami_filter {
     filters     = { name = "amzn2-ami-hvm-*" }
@@ -62,7 +63,8 @@ build {
 }
 `)
 	w.invalid(dir, "region", "release", "ami_name", "source_ami_filter", "user_data_file", "root_volume", "iops", "gp2",
-		"temporary_key_pair_type", "session_manager_port", "pause_before_ssm")
+		"temporary_key_pair_type", "session_manager_port", "pause_before_ssm",
+		`ami_description: template: root:1: function "tody" not defined`)
 }
 
 func TestEmptySource(t *testing.T) {
