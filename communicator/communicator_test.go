@@ -150,7 +150,7 @@ func TestLostSessionNeedsNoBootstrap(t *testing.T) {
 	cmd := hang(t, c)
 	i.mu.Lock()
 	for p := range i.sessions {
-		p.end(errors.New("maximum duration"))
+		p.End(errors.New("maximum duration"))
 	}
 	i.mu.Unlock()
 	if got := cmd.Wait(); got != packersdk.CmdDisconnect {

@@ -68,7 +68,7 @@ func (g *guest) halted(t *testing.T, how machine.How) {
 	g.up = make(chan struct{})
 	up := g.up
 	for p := range g.ports {
-		p.end(errors.New("document worker timed out"))
+		p.End(errors.New("document worker timed out"))
 	}
 	clear(g.ports)
 	g.mu.Unlock()

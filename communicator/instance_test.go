@@ -208,7 +208,7 @@ func (i *instance) cut() {
 	i.boots++
 	i.stopLocked()
 	for p := range i.sessions {
-		p.end(errors.New("document worker timed out"))
+		p.End(errors.New("document worker timed out"))
 	}
 	clear(i.sessions)
 }

@@ -28,7 +28,7 @@ func (g *guest) lose() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for p := range g.ports {
-		p.end(errors.New("maximum duration"))
+		p.End(errors.New("maximum duration"))
 	}
 	clear(g.ports)
 }

@@ -54,7 +54,7 @@ func TestBootstrapTwiceIsOnce(t *testing.T) {
 	// Lose the session: the daemon is found again, and so nothing is doubled.
 	g.mu.Lock()
 	for p := range g.ports {
-		p.end(errors.New("maximum duration"))
+		p.End(errors.New("maximum duration"))
 	}
 	g.mu.Unlock()
 	if status, _, _ := execute(t, c, "exit 4", nil); status != 4 {

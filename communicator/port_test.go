@@ -13,11 +13,7 @@ type fakePort struct {
 	address string
 	dial    func(ctx context.Context, address string) (net.Conn, error)
 	frozen  atomic.Bool
-	done    chan struct{}
-
-	mu    sync.Mutex
-	err   error
-	conns []net.Conn
+	*PortEnd
 }
 
 func (i *instance) openPort(ctx context.Context, number int) (port, error) {
@@ -26,7 +22,7 @@ func (i *instance) openPort(ctx context.Context, number int) (port, error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	p := &fakePort{address: fmt.Sprintf("127.0.0.1:%d", number), dial: i.dial, done: make(chan struct{})}
+	p := &fakePort{address: fmt.Sprintf("127.0.0.1:%d", number), dial: i.dial, PortEnd: NewPortEnd()}
 	i.sessions[p] = true
 	return p, nil
 }
@@ -36,17 +32,38 @@ func (p *fakePort) Dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, errNowhere
 	}
+	if err := p.Keep(conn); err != nil {
+		return nil, err
+	}
+	return &frozenConn{Conn: conn, frozen: &p.frozen, closed: make(chan struct{})}, nil
+}
+
+// PortEnd is how a simulated session ends, with the connections in it.
+type PortEnd struct {
+	done chan struct{}
+
+	mu    sync.Mutex
+	err   error
+	conns []net.Conn
+}
+
+// NewPortEnd is for a session that has begun.
+func NewPortEnd() *PortEnd { return &PortEnd{done: make(chan struct{})} }
+
+// Keep ends conn with the session, or at once.
+func (p *PortEnd) Keep(conn net.Conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
 		_ = conn.Close()
-		return nil, p.err
+		return p.err
 	}
 	p.conns = append(p.conns, conn)
-	return &frozenConn{Conn: conn, frozen: &p.frozen, closed: make(chan struct{})}, nil
+	return nil
 }
 
-func (p *fakePort) end(err error) {
+// End ends the session by err, unless it has ended.
+func (p *PortEnd) End(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
@@ -59,16 +76,19 @@ func (p *fakePort) end(err error) {
 	close(p.done)
 }
 
-func (p *fakePort) Done() <-chan struct{} { return p.done }
+// Done is Port's.
+func (p *PortEnd) Done() <-chan struct{} { return p.done }
 
-func (p *fakePort) Err() error {
+// Err is Port's.
+func (p *PortEnd) Err() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-func (p *fakePort) Close() error {
-	p.end(net.ErrClosed)
+// Close is Port's.
+func (p *PortEnd) Close() error {
+	p.End(net.ErrClosed)
 	return nil
 }
 

@@ -176,7 +176,7 @@ func (g *guest) loseSome(n int) {
 	defer g.mu.Unlock()
 	for p := range g.ports {
 		if n > 0 {
-			p.end(errors.New("terminated by an operator"))
+			p.End(errors.New("terminated by an operator"))
 			delete(g.ports, p)
 			n--
 		}

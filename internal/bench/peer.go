@@ -40,10 +40,10 @@ const (
 	leaving   = 5 * time.Second
 )
 
-// startPeer starts a session, AWS's client on it, and OpenSSH through that. dir is for its control socket.
+// startPeer starts a session, AWS's client on it, and OpenSSH through that. dir is for their sockets.
 func startPeer(ctx context.Context, c *cloud.Cloud, plugin, keyFile, dir string) (*peer, error) {
 	p := &peer{cloud: c}
-	port, err := p.forward(ctx, plugin)
+	port, err := p.forward(ctx, plugin, dir)
 	if err == nil {
 		err = p.login(ctx, port, keyFile, dir)
 	}
@@ -53,8 +53,9 @@ func startPeer(ctx context.Context, c *cloud.Cloud, plugin, keyFile, dir string)
 	return p, nil
 }
 
-// forward starts AWS's client as the AWS CLI does, and returns the port that it listens on.
-func (p *peer) forward(ctx context.Context, plugin string) (port string, err error) {
+// forward starts AWS's client as the AWS CLI does, and returns the port that it listens on. The socket that it leaves behind
+// when it is killed is in dir.
+func (p *peer) forward(ctx context.Context, plugin, dir string) (port string, err error) {
 	request := &ssm.StartSessionInput{
 		Target: &p.cloud.Instance, DocumentName: aws.String("AWS-StartPortForwardingSession"),
 		Parameters: map[string][]string{"portNumber": {"22"}, "localPortNumber": {"0"}},
@@ -69,7 +70,7 @@ func (p *peer) forward(ctx context.Context, plugin string) (port string, err err
 	})
 	target, _ := json.Marshal(map[string]string{"Target": p.cloud.Instance})
 	p.plugin = exec.Command(plugin, string(answer), p.cloud.Config.Region, "StartSession", "", string(target), p.cloud.Server.URL()) //nolint:noctx // until close
-	p.plugin.Env = append(os.Environ(), p.cloud.Server.Environ()...)
+	p.plugin.Env = append(append(os.Environ(), p.cloud.Server.Environ()...), "TMPDIR="+dir)
 	output, into, err := os.Pipe()
 	if err != nil {
 		return "", err

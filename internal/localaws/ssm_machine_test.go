@@ -196,7 +196,7 @@ func startPeer(t *testing.T, s *Server, argv ...string) (io.Writer, *bufio.Reade
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(append(os.Environ(), s.Environ()...), "PATH="+pluginFolder(t)+":"+os.Getenv("PATH"), "HOME="+t.TempDir())
+	cmd.Env = append(append(os.Environ(), s.Environ()...), "PATH="+pluginFolder(t)+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "TMPDIR="+peerTemp(t))
 	// The CLI ignores interrupts while its plugin runs, and the plugin outlives a killed CLI: they go together.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -213,6 +213,21 @@ func startPeer(t *testing.T, s *Server, argv ...string) (io.Writer, *bufio.Reade
 		_ = cmd.Wait()
 	})
 	return input, bufio.NewReader(output)
+}
+
+// peerTemp is where AWS's client puts a socket, which it leaves when it is killed. The path of a socket must be short.
+func peerTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // pluginFolder is where AWS's session-manager-plugin is. Without it the test ends: CI has it, on other machines `make tools` makes it.

@@ -41,7 +41,7 @@ func startPeer(t *testing.T, s *Session, base string) *peer {
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, plugin, response, "us-east-1", "StartSession", "", `{"Target":"i-0123456789abcdef0"}`, api.URL)
 	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret", "AWS_REGION=us-east-1",
-		"AWS_EC2_METADATA_DISABLED=true", "SSM_PLUGIN_SKIP_CLIENT_CONFIGURE=true", "HOME="+t.TempDir())
+		"AWS_EC2_METADATA_DISABLED=true", "SSM_PLUGIN_SKIP_CLIENT_CONFIGURE=true", "HOME="+t.TempDir(), "TMPDIR="+peerTemp(t))
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +57,21 @@ func startPeer(t *testing.T, s *Session, base string) *peer {
 		_ = cmd.Wait()
 	})
 	return &peer{cmd: cmd, input: input, output: output}
+}
+
+// peerTemp is where AWS's client puts a socket, which it leaves when it is killed. The path of a socket must be short.
+func peerTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // answerPeer is as much of the API as AWS's client needs in a session.

@@ -33,12 +33,13 @@ type Host struct {
 
 	owned sync.WaitGroup // one goroutine for each boot of a machine
 
-	mu       sync.Mutex
-	closed   bool
-	helpers  []*child // that wait for work
-	machines map[string]*Machine
-	bases    map[string]*base // by release and architecture
-	layers   map[LayerID]*layer
+	mu        sync.Mutex
+	closed    bool
+	helpers   []*child // that wait for work
+	dismissed bool     // no helper waits any more
+	machines  map[string]*Machine
+	bases     map[string]*base // by release and architecture
+	layers    map[LayerID]*layer
 }
 
 // NewHost prepares a folder for machines in dir, which is made if it does not exist; several hosts can share it. It checks

@@ -59,6 +59,10 @@ func (h *Host) work(ctx context.Context, r workRequest) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.dismissed {
+		c.kill()
+		return err
+	}
 	h.helpers = append(h.helpers, c)
 	return err
 }
@@ -75,10 +79,11 @@ func (h *Host) helper(ctx context.Context) (*child, error) {
 	return reexec(context.WithoutCancel(ctx), h.ids, stageWork, 0, h.folder, os.Stderr)
 }
 
-// dismiss ends the helpers that wait for work.
+// dismiss ends the helpers that wait for work, and lets none wait again.
 func (h *Host) dismiss() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.dismissed = true
 	for _, c := range h.helpers {
 		c.kill()
 	}
