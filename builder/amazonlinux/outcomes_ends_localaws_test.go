@@ -65,7 +65,7 @@ func TestLaunchHangsAndIsCancelled(t *testing.T) {
 // An instance that ends while its agent is awaited ends the wait, not ssm_timeout.
 func TestInstanceDiesBeforeItsAgentIsOnline(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, localaws.Options{Delays: &localaws.Delays{AgentOnline: time.Hour, TerminatedVisible: time.Hour}})
+	w := newWorld(t, localaws.Options{Delays: &localaws.Delays{AgentOnline: time.Hour}})
 	defer w.aws.Inject(localaws.Fault{Action: "DescribeInstanceInformation", Before: func(localaws.Call) {
 		go w.terminateAll()
 	}})()

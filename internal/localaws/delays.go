@@ -25,14 +25,14 @@ func ParseProfile(name string) (Profile, error) {
 	}
 }
 
-// Delays is how long each thing takes. The zero value takes no time.
+// Delays is how long each thing takes. The zero value takes no time, but EC2 never forgets an instance at once.
 type Delays struct {
 	APILatency time.Duration // every API call, before it has an effect
 
 	InstancePending   time.Duration // RunInstances or StartInstances until running
 	Stopping          time.Duration // StopInstances until stopped
 	ShuttingDown      time.Duration // TerminateInstances until terminated
-	TerminatedVisible time.Duration // terminated until DescribeInstances forgets it
+	TerminatedVisible time.Duration // terminated until DescribeInstances forgets it; 10 minutes if 0
 	ImagePending      time.Duration // CreateImage until available
 	SnapshotPending   time.Duration // CreateSnapshot until completed
 	CopyPending       time.Duration // CopyImage or CopySnapshot until available
@@ -63,28 +63,27 @@ func DelaysOf(p Profile) Delays {
 		return realisticDelays()
 	case Zero:
 	}
-	return Delays{TerminatedVisible: terminatedVisible}
+	return Delays{}
 }
 
 func demoDelays() Delays {
 	return Delays{
-		APILatency:        2 * time.Millisecond,
-		InstancePending:   700 * time.Millisecond,
-		Stopping:          800 * time.Millisecond,
-		ShuttingDown:      800 * time.Millisecond,
-		TerminatedVisible: terminatedVisible,
-		ImagePending:      2 * time.Second,
-		SnapshotPending:   1500 * time.Millisecond,
-		CopyPending:       2 * time.Second,
-		EC2Consistency:    150 * time.Millisecond,
-		VolumeDetach:      200 * time.Millisecond,
-		AgentOnline:       time.Second,
-		AgentLost:         time.Second,
-		CommandVisible:    100 * time.Millisecond,
-		CommandDelivery:   150 * time.Millisecond,
-		CommandResult:     50 * time.Millisecond,
-		SessionReady:      50 * time.Millisecond,
-		IAMPropagation:    800 * time.Millisecond,
+		APILatency:      2 * time.Millisecond,
+		InstancePending: 700 * time.Millisecond,
+		Stopping:        800 * time.Millisecond,
+		ShuttingDown:    800 * time.Millisecond,
+		ImagePending:    2 * time.Second,
+		SnapshotPending: 1500 * time.Millisecond,
+		CopyPending:     2 * time.Second,
+		EC2Consistency:  150 * time.Millisecond,
+		VolumeDetach:    200 * time.Millisecond,
+		AgentOnline:     time.Second,
+		AgentLost:       time.Second,
+		CommandVisible:  100 * time.Millisecond,
+		CommandDelivery: 150 * time.Millisecond,
+		CommandResult:   50 * time.Millisecond,
+		SessionReady:    50 * time.Millisecond,
+		IAMPropagation:  800 * time.Millisecond,
 	}
 }
 

@@ -87,6 +87,9 @@ func newServer(o Options) *Server {
 	if o.Delays != nil {
 		s.delays = *o.Delays
 	}
+	if s.delays.TerminatedVisible == 0 {
+		s.delays.TerminatedVisible = terminatedVisible
+	}
 	if len(s.regions) == 0 {
 		s.regions = []string{"us-east-1", "us-west-2", "eu-west-1"}
 	}
