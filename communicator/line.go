@@ -178,8 +178,9 @@ func (l *line) lostSoon(ctx context.Context) bool {
 	return false
 }
 
-// recent is how fresh a sign of life has to be to go without another.
-const recent = time.Second
+// recent is how fresh a sign of life has to be to go without another. Who runs one command after the other has
+// heard of the last one just now; no instance reboots so fast.
+const recent = 100 * time.Millisecond
 
 // answers tells whether the instance is there, by what it sent a moment ago or
 // by asking it; the answer is no once the line is dead.
@@ -214,20 +215,25 @@ func (l *line) fail(err error) {
 	l.err = err
 	cut := l.streams
 	l.streams = nil
+	l.owned.Go(func() { // before others may wait
+		<-l.dead
+		l.end(cut)
+	})
 	l.mu.Unlock()
 	close(l.dead)
+}
+
+func (l *line) end(cut map[*stream]struct{}) {
 	var closing sync.WaitGroup
 	for s := range cut {
 		closing.Go(func() { _ = s.Conn.Close() })
 	}
-	l.owned.Go(func() {
-		if errors.Is(err, errHungUp) {
-			l.over = l.sessionOver()
-		}
-		// A session that is gone has nobody to tell.
-		_ = l.port.Close()
-		closing.Wait()
-	})
+	if errors.Is(l.err, errHungUp) {
+		l.over = l.sessionOver()
+	}
+	// A session that is gone has nobody to tell.
+	_ = l.port.Close()
+	closing.Wait()
 }
 
 // sessionOver tells whether the session has ended too. Its streams may end a
@@ -246,6 +252,15 @@ func (l *line) sessionOver() bool {
 // hungUp tells that it was the instance that ended the line, not the session.
 // It is to be asked after wait.
 func (l *line) hungUp() bool { return errors.Is(l.err, errHungUp) && !l.over }
+
+// goes runs f in a goroutine that wait waits for, unless the line is lost.
+func (l *line) goes(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.owned.Go(f)
+	}
+}
 
 // wait returns when nothing of the line is left; fail comes before.
 func (l *line) wait() { l.owned.Wait() }
@@ -293,10 +308,10 @@ type pulse struct {
 	looked   time.Time     // at it for the last time
 }
 
-// ping sends a request that every SSH server answers, if only by a refusal.
+// ping sends a request that every SSH server answers, if only by a refusal. A lost line sends none.
 func (l *line) ping(now time.Time) pulse {
 	answered := make(chan struct{})
-	l.owned.Go(func() {
+	l.goes(func() {
 		if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
 			close(answered)
 		}

@@ -109,3 +109,13 @@ func TestNothingIsWrittenAfterTheEnd(t *testing.T) {
 		t.Error("written after the end")
 	}
 }
+
+// TestALostLineIsNotAsked: who waits for all of a lost line may be done by then.
+func TestALostLineIsNotAsked(t *testing.T) {
+	l := lineOn(&fickle{}, time.Minute) // without a client, which to ask would be a panic
+	l.fail(errSilent)
+	l.wait()
+	if l.answers(t.Context()) {
+		t.Error("it answers")
+	}
+}
