@@ -43,7 +43,8 @@ type download struct {
 	board *board
 	file  string
 	size  int64
-	lanes int // wanted
+	gzip  bool // the instance has it
+	lanes int  // wanted
 
 	// Under board.mu:
 	next    int64            // what is not asked for yet
@@ -94,6 +95,7 @@ func (c *Communicator) fetchStriped(ctx context.Context, what, target string, ou
 	if d.file, err = unhex(hello["file"]); err != nil {
 		return err
 	}
+	d.gzip = hello["gzip"] == "1"
 	if what == "tree" {
 		c.litter(d.file)
 		defer d.drop(ctx)
@@ -244,7 +246,7 @@ func (d *download) ask(ctx context.Context, t *tube, w *worker) error {
 func (d *download) how(p *piece) string {
 	d.board.mu.Lock()
 	defer d.board.mu.Unlock()
-	if d.keep.hello["gzip"] != "1" || p.off < d.plain {
+	if !d.gzip || p.off < d.plain {
 		return "plain"
 	}
 	return "gzip"

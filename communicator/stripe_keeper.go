@@ -15,7 +15,7 @@ type keeper struct {
 	c      *Communicator
 	script func() string
 	t      *tube
-	hello  map[string]string // of the last start
+	hello  map[string]string // of the last start that came so far
 }
 
 const keeperTries = 12 // each on a new line
@@ -47,11 +47,12 @@ func (k *keeper) start(ctx context.Context, on *line) error {
 	if err != nil {
 		return err
 	}
-	if k.hello, err = t.greeted(); err != nil {
+	hello, err := t.greeted()
+	if err != nil {
 		t.close()
 		return err
 	}
-	k.t = t
+	k.t, k.hello = t, hello
 	return nil
 }
 

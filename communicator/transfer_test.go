@@ -3,6 +3,7 @@ package communicator
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"io/fs"
@@ -345,4 +346,16 @@ func (r *peakReader) Read(b []byte) (int, error) {
 		r.inUse = max(r.inUse, now.HeapInuse)
 	}
 	return r.from.Read(b)
+}
+
+// TestAFailedStartForgetsNothing: the script is told by the next one where its file is.
+func TestAFailedStartForgetsNothing(t *testing.T) {
+	k := &keeper{c: connectTo(t, newInstance(t), Config{}), script: func() string { return "" }}
+	k.hello = map[string]string{"folder": hex.EncodeToString([]byte("/var/tmp"))}
+	if err := k.open(t.Context()); err == nil {
+		t.Error("a script that says nothing counts as started")
+	}
+	if got := k.folder(); got != "/var/tmp" {
+		t.Errorf("its file is now in %q", got)
+	}
 }
