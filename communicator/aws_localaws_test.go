@@ -33,7 +33,12 @@ const amazonLinux2 = "/aws/service/ami-amazon-linux-latest/amzn2-ami-kernel-5.10
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	server, err := localaws.Start(t.Context(), localaws.Options{Dir: t.TempDir()})
+	return newCloudWith(t, localaws.Delays{})
+}
+
+func newCloudWith(t *testing.T, delays localaws.Delays) *cloud {
+	t.Helper()
+	server, err := localaws.Start(t.Context(), localaws.Options{Dir: t.TempDir(), Delays: &delays})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -179,26 +179,41 @@ func (x *trial) survive(fault func(*trial)) {
 	}
 }
 
-// running starts the command. When it has written a few lines began is closed.
-func (x *trial) running() (began chan struct{}, end func()) {
-	began = make(chan struct{})
+// running starts the command, and returns when it has written a few lines. With end one waits for the rest.
+func (x *trial) running() (end func()) {
+	x.t.Helper()
+	began := make(chan struct{})
 	stdout, stderr := &trigger{due: map[int]func(){20: func() { close(began) }}}, &bytes.Buffer{}
 	cmd := &packersdk.RemoteCmd{Command: command, Stdout: stdout, Stderr: stderr}
 	if err := x.comm.Start(x.t.Context(), cmd); err != nil {
 		x.t.Fatal(err)
 	}
-	return began, func() {
-		if status := cmd.Wait(); status != 37 {
-			x.t.Errorf("exit status %d", status)
+	ended := make(chan int, 1)
+	go func() { ended <- cmd.Wait() }() // the command ends, if only with the communicator
+	select {
+	case <-began:
+	case status := <-ended:
+		x.t.Fatalf("ended at once: status %d, stdout %q, stderr %q\n%s", status, stdout, stderr, x.told())
+	}
+	return func() {
+		if status := <-ended; status != 37 {
+			x.t.Errorf("exit status %d\n%s", status, x.told())
 		}
 		same(x.t, "stdout", stdout.String(), numbers(lines))
 		same(x.t, "stderr", stderr.String(), numbers(lines))
 	}
 }
 
+// told is what the user was told.
+func (x *trial) told() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return strings.Join(x.said, "\n")
+}
+
 func (x *trial) inACommand(fault func(*trial)) {
-	began, end := x.running()
-	<-began
+	x.t.Helper()
+	end := x.running()
 	fault(x)
 	end()
 }
@@ -238,10 +253,9 @@ func (x *trial) inADownload(content []byte, fault func(*trial)) {
 func (x *trial) inAll(fault func(*trial)) {
 	content := random(200 << 10)
 	var together sync.WaitGroup
-	began, end := x.running()
-	together.Go(func() { <-began; fault(x) })
+	end := x.running()
+	together.Go(func() { fault(x) })
 	together.Go(func() {
-		<-began
 		if err := x.comm.Upload("/tmp/"+x.comm.Name(), bytes.NewReader(content), nil); err != nil {
 			x.t.Errorf("upload: %v", err)
 		}
