@@ -27,6 +27,7 @@ type conn struct {
 
 	// The rest is guarded by mux.mu.
 	in, out          queue
+	allowed          int    // bytes of in above the limit, which came at once: no reader is so fast
 	queued           bool   // in mux.ready
 	synSent, finSent bool   // framed
 	finDue           bool   // to be framed after what is in out
@@ -75,7 +76,9 @@ func (c *conn) readNow(b []byte) (int, error) {
 	case c.closed:
 		return 0, c.opError("read", net.ErrClosed)
 	case c.in.len() > 0:
-		return c.in.pop(b), nil
+		n := c.in.pop(b)
+		c.allowed = min(c.allowed, c.in.len())
+		return n, nil
 	case c.err != nil:
 		return 0, c.opError("read", c.err)
 	case c.ended:
@@ -175,7 +178,8 @@ func (c *conn) receive(b []byte) {
 	if c.closed || c.err != nil {
 		return
 	}
-	if c.in.len()+len(b) > c.mux.inLimit {
+	c.allowed = max(c.allowed, c.mux.burst)
+	if c.in.len()+len(b) > c.mux.inLimit+c.allowed {
 		c.breakOff(ErrSlowReader)
 		return
 	}

@@ -58,6 +58,7 @@ type mux struct {
 	inHead []byte // part of the header that has come in
 	inCur  *conn  // whose data is coming in, nil to throw it away
 	inLeft int    // bytes of it to go in this frame
+	burst  int    // bytes that have come in at once, after those that they had waited for
 }
 
 func newMux(session string, inLimit int, wake func()) *mux {
@@ -201,10 +202,16 @@ func (m *mux) acknowledged(end uint64) {
 	}
 }
 
-// feed takes the next bytes from the agent. It copies what it keeps.
-func (m *mux) feed(b []byte) error {
+// feed takes the next bytes from the agent, which may have waited for those
+// before them. It copies what it keeps.
+func (m *mux) feed(b []byte, waited bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if !waited {
+		m.burst = 0
+	} else {
+		m.burst += len(b)
+	}
 	for len(b) > 0 {
 		if m.inLeft > 0 {
 			k := min(m.inLeft, len(b))

@@ -62,7 +62,9 @@ type Options struct {
 	// StreamBuffer is how many unread bytes one connection may hold; default
 	// 32 MiB. The agent cannot be told to slow down, so a connection whose
 	// reader falls further behind is broken off (ErrSlowReader) rather than
-	// stalling the others or growing memory.
+	// stalling the others or growing memory. What could not be read before,
+	// because a message was lost that the agent has only now repeated, is held
+	// beside that, up to 128 MiB.
 	StreamBuffer int
 
 	// HTTPClient makes the websocket's upgrade request; by default one that

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -233,13 +234,42 @@ func TestMuxRefuses(t *testing.T) {
 		"\x01\x01\x01\x00\x03\x00\x00\x00x", // FIN with data
 	} {
 		m := newMux("s", 1<<20, func() {})
-		if err := m.feed([]byte(frame)); err == nil {
+		if err := m.feed([]byte(frame), false); err == nil {
 			t.Errorf("%q was taken", frame)
 		}
 	}
 	m := newMux("s", 1<<20, func() {})
-	if err := m.feed([]byte("\x01\x02\x01\x00\x03\x00\x00\x00x\x01\x03\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x09\x00\x00\x00")); err != nil {
+	if err := m.feed([]byte("\x01\x02\x01\x00\x03\x00\x00\x00x\x01\x03\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x09\x00\x00\x00"), false); err != nil {
 		t.Errorf("data and FIN of streams that are gone, NOP: %v", err)
+	}
+}
+
+// TestBurst checks what a reader that does nothing is allowed: its buffer, and
+// beside it the most that has come at once.
+func TestBurst(t *testing.T) {
+	m := newMux("s", 100, func() {})
+	c, err := m.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := func(size int, waited bool) {
+		t.Helper()
+		if err := m.feed(append(header(muxPSH, c.id, size), make([]byte, size)...), waited); err != nil {
+			t.Fatal(err)
+		}
+	}
+	feed(90, false)
+	feed(200, true)
+	feed(300, true)
+	if c.in.len() != 590 || c.err != nil {
+		t.Errorf("%d bytes held, %v", c.in.len(), c.err)
+	}
+	feed(40, false)
+	if !errors.Is(c.err, ErrSlowReader) {
+		t.Errorf("%d bytes held, %v", c.in.len(), c.err)
+	}
+	if n, err := io.ReadFull(c, make([]byte, 590)); err != nil || c.allowed != 0 {
+		t.Errorf("%d bytes read, %v; %d more allowed for ever", n, err, c.allowed)
 	}
 }
 
@@ -256,8 +286,8 @@ func FuzzMux(f *testing.F) {
 		}
 		cut = max(0, min(cut, len(b)))
 		before := bytes.Clone(b)
-		if m.feed(b[:cut]) == nil {
-			_ = m.feed(b[cut:])
+		if m.feed(b[:cut], false) == nil {
+			_ = m.feed(b[cut:], false)
 		}
 		m.refused()
 		if c.in.len() > limit {

@@ -122,10 +122,10 @@ func (p *Port) await(ctx context.Context) error {
 }
 
 // handle takes the agent's messages in order. It must not block.
-func (p *Port) handle(m *agentmsg.Message) error {
+func (p *Port) handle(m *agentmsg.Message, waited bool) error {
 	switch m.PayloadType {
 	case agentmsg.Output:
-		return p.data(m.Payload)
+		return p.data(m.Payload, waited)
 	case agentmsg.HandshakeRequest:
 		return p.handshake(m.Payload)
 	case agentmsg.HandshakeComplete:
@@ -143,11 +143,11 @@ func (p *Port) handle(m *agentmsg.Message) error {
 }
 
 // data hands bytes of the multiplexed stream on.
-func (p *Port) data(b []byte) error {
+func (p *Port) data(b []byte, waited bool) error {
 	if !isClosed(p.ready) {
 		return p.ended(ReasonProtocol, errors.New("agent sends data without a handshake; is the document one for port forwarding?"))
 	}
-	if err := p.mux.feed(b); err != nil {
+	if err := p.mux.feed(b, waited); err != nil {
 		return p.ended(ReasonProtocol, err)
 	}
 	return nil

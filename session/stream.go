@@ -18,7 +18,7 @@ var errStalled = errors.New("the agent has not answered for too long")
 // and what was on the way when it broke goes again over the next.
 type stream struct {
 	src  source
-	sink func(m *agentmsg.Message) error // takes the agent's messages in order, must not block
+	sink func(m *agentmsg.Message, waited bool) error // takes the agent's messages in order, must not block; waited for those before it
 	log  *slog.Logger
 	wake chan struct{} // capacity 1: there may be something to write
 
@@ -131,9 +131,10 @@ func (s *stream) output(m *agentmsg.Message) error {
 	s.mu.Unlock()
 	s.poke()
 	for i := range turn {
-		if err := s.sink(&turn[i]); err != nil {
+		if err := s.sink(&turn[i], i > 0); err != nil {
 			return err
 		}
+		turn[i].Payload = nil // there may be megabytes to come
 	}
 	return nil
 }

@@ -390,6 +390,38 @@ func TestLostAcknowledgements(t *testing.T) {
 	})
 }
 
+// TestGapInDownload loses a little of a download in one piece. The agent goes
+// on at full speed meanwhile and repeats ten messages a second, so that far
+// more than Options.StreamBuffer comes before the last of them, and counts at
+// once when that one does. The reader, who could not read it before, is not to
+// blame.
+func TestGapInDownload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, most = 4 << 20, 30
+		w := newWorld(t, func(tg *target) { _, _ = tg.Write(noise(size)) })
+		defer w.end()
+		lost := 0
+		w.down.drop = func(b []byte) bool {
+			if m, err := agentmsg.Decode(b); err != nil || m.PayloadType != agentmsg.Output || lost == most {
+				return false
+			}
+			lost++
+			return true
+		}
+		p := w.open(Options{StreamBuffer: 1 << 20})
+		got, err := io.ReadAll(dialPort(t, p))
+		if err != nil || !bytes.Equal(got, noise(size)) {
+			t.Errorf("%d of %d bytes, %v", len(got), size, err)
+		}
+		if lost != most {
+			t.Errorf("%d messages were lost, want %d", lost, most)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func (a *agent) waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
