@@ -172,4 +172,11 @@ type port interface {
 	Done() <-chan struct{}
 	Err() error
 	Close() error
+	condition
+}
+
+// condition is what a session tells of itself while it lives.
+type condition interface {
+	Reachable() bool
+	Gap() int
 }

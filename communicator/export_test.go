@@ -12,6 +12,8 @@ type Port interface {
 	Done() <-chan struct{}
 	Err() error
 	Close() error
+	Reachable() bool
+	Gap() int
 }
 
 // ConnectOver is Connect without Session Manager.

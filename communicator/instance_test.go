@@ -201,6 +201,15 @@ func (i *instance) stopLocked() {
 	clear(i.conns)
 }
 
+// miss has the sessions tell that messages are missing.
+func (i *instance) miss(n int32) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for p := range i.sessions {
+		p.Missing.Store(n)
+	}
+}
+
 // cut is the power gone: daemon, connections and sessions end.
 func (i *instance) cut() {
 	i.mu.Lock()

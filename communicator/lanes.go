@@ -176,12 +176,6 @@ type eager struct {
 // Dial is port's.
 func (e eager) Dial(ctx context.Context) (net.Conn, error) { return e.dial(ctx) }
 
-// Reachable is the session's, where it has that.
-func (e eager) Reachable() bool {
-	r, ok := e.port.(interface{ Reachable() bool })
-	return !ok || r.Reachable()
-}
-
 func early(p port) port {
 	if e, ok := p.(interface {
 		DialEarly(ctx context.Context) (net.Conn, error)

@@ -34,6 +34,7 @@ type line struct {
 	downOnce sync.Once
 
 	heard atomic.Int64 // when the instance last sent anything on any stream, Unix nanoseconds
+	bound atomic.Int32 // how much ends with the line that can't be picked up on another
 
 	mu      sync.Mutex
 	err     error // under mu until dead is closed
@@ -265,79 +266,11 @@ func (l *line) goes(f func()) {
 // wait returns when nothing of the line is left; fail comes before.
 func (l *line) wait() { l.owned.Wait() }
 
-// watch ends the line when the session or the connection ends, or when a
-// keepalive stays without any answer. A data channel can stay open in silence
-// after a reboot, so without keepalives nobody would notice.
-func (l *line) watch(every time.Duration) {
-	hungUp := make(chan struct{})
-	l.owned.Go(func() {
-		_ = l.client.Wait()
-		close(hungUp)
-	})
-	tick := make(<-chan time.Time)
-	if every > 0 {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
-	var pulse pulse
-	for {
-		select {
-		case <-l.dead:
-			return
-		case <-l.port.Done():
-			l.fail(sessionEnd(l.port))
-		case <-hungUp:
-			l.fail(errHungUp)
-		case <-pulse.answered:
-			pulse.answered = nil
-		case now := <-tick:
-			if pulse.answered == nil {
-				pulse = l.ping(now)
-			} else if l.silent(now, &pulse) {
-				l.fail(fmt.Errorf("%w (nothing heard for %s)", errSilent, l.patience))
-			}
-		}
-	}
-}
-
-// pulse is a keepalive under way.
-type pulse struct {
-	answered chan struct{} // nil when none is
-	since    time.Time     // silence counts from then on
-	looked   time.Time     // at it for the last time
-}
-
-// ping sends a request that every SSH server answers, if only by a refusal. A lost line sends none.
-func (l *line) ping(now time.Time) pulse {
-	answered := make(chan struct{})
-	l.goes(func() {
-		if _, _, err := l.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {
-			close(answered)
-		}
-	})
-	return pulse{answered: answered, since: now, looked: now}
-}
-
-// silent tells whether the instance has sent nothing at all for longer than
-// patience since the keepalive. An answer may queue behind bulk data, so any
-// byte counts; and while the service itself can't be reached, its silence says
-// nothing about the instance: the session resumes or ends by its own rules. That
-// time does not count, but does not excuse the silence before and after it: a
-// service that comes and goes would hide for ever that the instance is gone.
-func (l *line) silent(now time.Time, p *pulse) bool {
-	if heard := time.Unix(0, l.heard.Load()); heard.After(p.since) {
-		p.since = heard
-	}
-	if r, ok := l.port.(interface{ Reachable() bool }); ok && !r.Reachable() {
-		looked := p.looked
-		if p.since.After(looked) {
-			looked = p.since
-		}
-		p.since = p.since.Add(now.Sub(looked))
-	}
-	p.looked = now
-	return now.Sub(p.since) > l.patience
+// bind keeps the line, as long as it lives at all, for something that ends with
+// it, until the result is called.
+func (l *line) bind() (release func()) {
+	l.bound.Add(1)
+	return func() { l.bound.Add(-1) }
 }
 
 func sessionEnd(p port) error {

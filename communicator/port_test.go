@@ -40,6 +40,8 @@ func (p *fakePort) Dial(ctx context.Context) (net.Conn, error) {
 
 // PortEnd is how a simulated session ends, with the connections in it.
 type PortEnd struct {
+	Missing atomic.Int32 // what Gap is to tell
+
 	done chan struct{}
 
 	mu    sync.Mutex
@@ -91,6 +93,12 @@ func (p *PortEnd) Close() error {
 	p.End(net.ErrClosed)
 	return nil
 }
+
+// Reachable is Port's.
+func (p *PortEnd) Reachable() bool { return true }
+
+// Gap is Port's.
+func (p *PortEnd) Gap() int { return int(p.Missing.Load()) }
 
 // frozenConn swallows all once its session is frozen.
 type frozenConn struct {

@@ -148,6 +148,9 @@ var terminalModes = ssh.TerminalModes{ssh.ECHO: 0, ssh.TTY_OP_ISPEED: 14400, ssh
 // finish waits for the command's end, on as many connections as it takes.
 func (x *execution) finish() int {
 	defer x.c.jobs.forget(x.job)
+	if x.job == nil {
+		defer x.on.bind()()
+	}
 	for {
 		status, signal, lost := outcome(x.session.Wait())
 		_ = x.session.Close()

@@ -40,6 +40,43 @@ func TestKeepAlivesArrive(t *testing.T) {
 	}
 }
 
+// A session in which the agent has much to repeat is left for another, but not
+// while a command runs that would end with it.
+func TestMuchToRepeat(t *testing.T) {
+	for name, row := range map[string]struct {
+		missing  int32
+		command  bool
+		replaced bool
+	}{
+		"much":                   {900, false, true},
+		"little":                 {gapMost - 1, false, false},
+		"much, beside a command": {900, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				i := newInstanceInMemory(t)
+				c := connectTo(t, i, timed(0, 0))
+				if row.command {
+					hang(t, c)
+				}
+				before := c.line
+				i.miss(row.missing)
+				time.Sleep(gapLook + gapLook/2)
+				if !before.alive() {
+					t.Error("left at the first look, which may be of what is on its way")
+				}
+				time.Sleep(time.Minute)
+				if before.alive() == row.replaced {
+					t.Errorf("left: %v, want %v", !before.alive(), row.replaced)
+				}
+				if on, err := c.current(t.Context()); err != nil || (on == before) == row.replaced {
+					t.Errorf("replaced: %v, %v", on != before, err)
+				}
+			})
+		})
+	}
+}
+
 // An instance that falls silent is given ssh_read_write_timeout, counted from
 // a keepalive, and what waits for it ends then. Without keepalives nobody notices.
 func TestSilenceEndsWhatWaits(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
+
 	"github.com/taccoform/packer-plugin-ssm/communicator"
 	"github.com/taccoform/packer-plugin-ssm/internal/localaws"
 	"github.com/taccoform/packer-plugin-ssm/internal/localaws/datachannel"
@@ -116,6 +118,49 @@ func TestTransferThroughFaults(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What agents send while they have no connection is lost, and repeated at ten
+// messages a second: minutes for what a session carries in one. Other sessions
+// take over.
+func TestAgentsWithoutConnection(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.server.SetChannelModel(datachannel.Model{MessagesPerSecond: 1000, Pump: true})
+	x := c.through(t, nil, asItIs, 4)
+	content := random(6 << 20)
+	if err := x.comm.Upload("/tmp/f", bytes.NewReader(content), nil); err != nil {
+		t.Fatal(err)
+	}
+	cut := func() {
+		for _, s := range x.live() {
+			s.CutAgent(3 * time.Second)
+		}
+	}
+	before := x.opened()
+	stdout := &trigger{due: map[int]func(){200 << 10: cut}}
+	cmd := &packersdk.RemoteCmd{Command: "seq 1 250000; exit 6", Stdout: stdout}
+	if err := x.comm.Start(t.Context(), cmd); err != nil {
+		t.Fatal(err)
+	}
+	if status := cmd.Wait(); status != 6 {
+		t.Errorf("exit status %d\n%s", status, x.told())
+	}
+	same(t, "stdout", stdout.String(), numbers(250_000))
+	if said := x.told(); x.opened() == before || !strings.Contains(said, "ten messages a second") {
+		t.Errorf("%d sessions, %d before; the user was told\n%s", x.opened(), before, said)
+	}
+	before = x.opened()
+	back := &trigger{due: map[int]func(){1 << 20: cut}}
+	if err := x.comm.Download("/tmp/f", back); err != nil || back.String() != string(content) {
+		t.Errorf("%d bytes came back, %v", back.Len(), err)
+	}
+	if x.opened() == before {
+		t.Errorf("the download went on in its %d sessions", before)
+	}
+	if err := x.comm.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

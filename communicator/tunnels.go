@@ -50,6 +50,7 @@ func (c *Communicator) forward(near net.Conn, spec sdkssh.TunnelSpec) {
 		_ = near.Close()
 		return
 	}
+	defer on.bind()()
 	join(near, far, on.dead)
 }
 
@@ -83,6 +84,7 @@ func (l *line) listen(spec sdkssh.TunnelSpec) error {
 					_ = far.Close()
 					return
 				}
+				defer l.bind()()
 				join(near, far, l.dead)
 			})
 		})

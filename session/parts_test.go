@@ -244,6 +244,23 @@ func TestMuxRefuses(t *testing.T) {
 	}
 }
 
+func TestGap(t *testing.T) {
+	var r receiver
+	for _, step := range []struct{ number, want int64 }{
+		{0, 0}, {41, 40}, {44, 40}, {1, 39}, {1 << 40, 39}, {40, 38}, {2, 37},
+	} {
+		if r.accept(numbered(step.number, 1)); int64(r.gap()) != step.want {
+			t.Errorf("after message %d: a gap of %d, want %d", step.number, r.gap(), step.want)
+		}
+	}
+	for n := range int64(45) {
+		r.accept(numbered(n, 1))
+	}
+	if r.gap() != gapMost {
+		t.Errorf("a gap of %d in front of number 1<<40, want %d", r.gap(), gapMost)
+	}
+}
+
 // TestBurst checks what a reader that does nothing is allowed: its buffer, and
 // beside it the most that has come at once.
 func TestBurst(t *testing.T) {

@@ -19,6 +19,8 @@ const (
 	againFew   = 64                     // how many are repeated with that of a repeated message
 	againAfter = 150 * time.Millisecond // a repeat so late is the agent's, a sooner one the network's
 	againSpan  = 10 * time.Second       // how far back acknowledgements are repeated after an outage
+
+	gapMost = 10_000 // messages that are counted in a gap
 )
 
 // receipt is an acknowledgement that was given.
@@ -77,6 +79,20 @@ func (r *receiver) keep(m agentmsg.Message) bool {
 	r.early[m.Sequence] = m
 	r.size += len(m.Payload) + earlyOverhead
 	return true
+}
+
+// gap is how many messages in a row are missing in front of those that came
+// early, gapMost at most.
+func (r *receiver) gap() int {
+	if len(r.early) == 0 {
+		return 0
+	}
+	for n := range gapMost {
+		if _, ok := r.early[r.want+int64(n)]; ok {
+			return n
+		}
+	}
+	return gapMost
 }
 
 // follow gives the acknowledgements to repeat when m was accepted. If the

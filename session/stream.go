@@ -248,6 +248,13 @@ func (s *stream) silence() time.Duration {
 	return s.send.silence(time.Now())
 }
 
+// missing is how many of the agent's messages are, in a row.
+func (s *stream) missing() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recv.gap()
+}
+
 // idle is for how long no data was sent.
 func (s *stream) idle() time.Duration {
 	s.mu.Lock()

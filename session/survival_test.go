@@ -409,12 +409,20 @@ func TestGapInDownload(t *testing.T) {
 			return true
 		}
 		p := w.open(Options{StreamBuffer: 1 << 20})
-		got, err := io.ReadAll(dialPort(t, p))
+		c := dialPort(t, p)
+		time.Sleep(time.Second)
+		if n := p.Gap(); n < most/2 || n > most {
+			t.Errorf("a gap of %d messages after a second, want most of %d", n, most)
+		}
+		got, err := io.ReadAll(c)
 		if err != nil || !bytes.Equal(got, noise(size)) {
 			t.Errorf("%d of %d bytes, %v", len(got), size, err)
 		}
 		if lost != most {
 			t.Errorf("%d messages were lost, want %d", lost, most)
+		}
+		if n := p.Gap(); n != 0 {
+			t.Errorf("a gap of %d messages at the end", n)
 		}
 		if err := p.Close(); err != nil {
 			t.Error(err)
