@@ -186,7 +186,9 @@ func (c *Communicator) withFiles(transfer func(*sftp.Client) error, again func()
 		if err != nil {
 			return err
 		}
+		release := on.bind() // it may be past its beginning
 		err = c.files(on, transfer)
+		release()
 		if err == nil || !lost(ctx, on, err) {
 			return err
 		}
