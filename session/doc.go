@@ -62,6 +62,11 @@
 // network. Connections notice none of it but the delay. What cannot be
 // survived ends the session with an [*EndedError] that has the [Reason].
 //
+// The delay is long where the agent's own websocket was lost while it sent
+// much: it goes on at full speed then, but repeats what got lost at ten
+// messages a second. [Port.Gap] tells. Who can go on in another session is
+// quicker there.
+//
 // # What a connection is not
 //
 // A connection has no half-close: when either end closes, the agent closes
