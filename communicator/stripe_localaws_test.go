@@ -129,35 +129,46 @@ func TestAgentsWithoutConnection(t *testing.T) {
 	c := newCloud(t)
 	c.server.SetChannelModel(datachannel.Model{MessagesPerSecond: 1000, Pump: true})
 	x := c.through(t, nil, asItIs, 4)
-	content := random(6 << 20)
+	content := random(4 << 20)
 	if err := x.comm.Upload("/tmp/f", bytes.NewReader(content), nil); err != nil {
 		t.Fatal(err)
 	}
-	cut := func() {
+	sent := func() (messages int) {
+		for _, s := range x.live() {
+			messages += s.Stats().FromAgent
+		}
+		return messages
+	}
+	cut := func(before int) {
+		x.until("the agents have sent something", func() bool { return sent() > before+200 })
 		for _, s := range x.live() {
 			s.CutAgent(3 * time.Second)
 		}
 	}
-	before := x.opened()
-	stdout := &trigger{due: map[int]func(){200 << 10: cut}}
-	cmd := &packersdk.RemoteCmd{Command: "seq 1 250000; exit 6", Stdout: stdout}
+	before, opened := sent(), x.opened()
+	stdout := &bytes.Buffer{}
+	cmd := &packersdk.RemoteCmd{Command: "seq 1 400000; exit 6", Stdout: stdout}
 	if err := x.comm.Start(t.Context(), cmd); err != nil {
 		t.Fatal(err)
 	}
+	cut(before)
 	if status := cmd.Wait(); status != 6 {
 		t.Errorf("exit status %d\n%s", status, x.told())
 	}
-	same(t, "stdout", stdout.String(), numbers(250_000))
-	if said := x.told(); x.opened() == before || !strings.Contains(said, "ten messages a second") {
-		t.Errorf("%d sessions, %d before; the user was told\n%s", x.opened(), before, said)
+	same(t, "stdout", stdout.String(), numbers(400_000))
+	if said := x.told(); x.opened() == opened || !strings.Contains(said, "ten messages a second") {
+		t.Errorf("%d sessions, %d before; the user was told\n%s", x.opened(), opened, said)
 	}
-	before = x.opened()
-	back := &trigger{due: map[int]func(){1 << 20: cut}}
-	if err := x.comm.Download("/tmp/f", back); err != nil || back.String() != string(content) {
+	before, opened = sent(), x.opened()
+	var cutting sync.WaitGroup
+	cutting.Go(func() { cut(before) })
+	var back bytes.Buffer
+	if err := x.comm.Download("/tmp/f", &back); err != nil || !bytes.Equal(back.Bytes(), content) {
 		t.Errorf("%d bytes came back, %v", back.Len(), err)
 	}
-	if x.opened() == before {
-		t.Errorf("the download went on in its %d sessions", before)
+	cutting.Wait()
+	if x.opened() == opened {
+		t.Errorf("the download went on in its %d sessions", opened)
 	}
 	if err := x.comm.Close(); err != nil {
 		t.Error(err)
