@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// watch ends the line when the session or the connection ends, or when a
-// keepalive stays without any answer. A data channel can stay open in silence
-// after a reboot, so without keepalives nobody would notice.
+// watch ends the line when the session or the connection ends, when a
+// keepalive stays without any answer, or when so much is missing that another
+// session is quicker. A data channel can stay open in silence after a reboot, so
+// without keepalives nobody would notice.
 func (l *line) watch(every time.Duration) {
 	hungUp := make(chan struct{})
 	l.owned.Go(func() {
