@@ -10,7 +10,7 @@ const (
 	burstMin = 10
 	burstMax = 64 // also what a second of jitter on the way can bunch up
 
-	rateMin  = 50
+	rateMin  = 500 // what AWS's own client sends at least, and never slower: the service must bear it
 	rateStep = 5  // a busy second without a pause adds this much
 	rateBack = 25 // the same below the start rate
 

@@ -54,7 +54,7 @@ func TestPacer(t *testing.T) {
 		now, _ = drive(&p, now, 2*time.Second)
 		p.paused(now)
 	}
-	check("paused again and again", 0, rateMin, 4*rateMin)
+	check("paused again and again", 0, rateMin, rateMin+rateBack)
 }
 
 func TestPacerIdleDoesNotGrow(t *testing.T) {
