@@ -11,8 +11,8 @@ const (
 	burstMax = 64 // also what a second of jitter on the way can bunch up
 
 	rateMin  = 500 // what AWS's own client sends at least, and never slower: the service must bear it
-	rateStep = 5  // a busy second without a pause adds this much
-	rateBack = 25 // the same below the start rate
+	rateStep = 5   // a busy second without a pause adds this much
+	rateBack = 25  // the same below the start rate
 
 	calmBefore   = 5 * time.Second // no growth so soon after the start or a pause
 	ceilingHolds = 5 * time.Minute // a rate that caused a pause is not tried again before
