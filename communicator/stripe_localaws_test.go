@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
-
 	"github.com/taccoform/packer-plugin-ssm/communicator"
 	"github.com/taccoform/packer-plugin-ssm/internal/localaws"
 	"github.com/taccoform/packer-plugin-ssm/internal/localaws/datachannel"
@@ -127,48 +125,33 @@ func TestTransferThroughFaults(t *testing.T) {
 func TestAgentsWithoutConnection(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	c.server.SetChannelModel(datachannel.Model{MessagesPerSecond: 1000, Pump: true})
 	x := c.through(t, nil, asItIs, 4)
 	content := random(4 << 20)
 	if err := x.comm.Upload("/tmp/f", bytes.NewReader(content), nil); err != nil {
 		t.Fatal(err)
 	}
-	sent := func() (messages int) {
+	cut := func(sent, lost int) (opened int) {
 		for _, s := range x.live() {
-			messages += s.Stats().FromAgent
+			s.CutAgentWhileSending(sent, lost, 3*time.Second)
 		}
-		return messages
+		return x.opened()
 	}
-	cut := func(before int) {
-		x.until("the agents have sent something", func() bool { return sent() > before+200 })
-		for _, s := range x.live() {
-			s.CutAgent(3 * time.Second)
-		}
-	}
-	before, opened := sent(), x.opened()
-	stdout := &bytes.Buffer{}
-	cmd := &packersdk.RemoteCmd{Command: "seq 1 400000; exit 6", Stdout: stdout}
-	if err := x.comm.Start(t.Context(), cmd); err != nil {
-		t.Fatal(err)
-	}
-	cut(before)
-	if status := cmd.Wait(); status != 6 {
+	before := cut(200, 400)
+	status, out, _ := execute(t, x.comm, "seq 1 400000; exit 6", nil)
+	if status != 6 {
 		t.Errorf("exit status %d\n%s", status, x.told())
 	}
-	same(t, "stdout", stdout.String(), numbers(400_000))
-	if said := x.told(); x.opened() == opened || !strings.Contains(said, "ten messages a second") {
-		t.Errorf("%d sessions, %d before; the user was told\n%s", x.opened(), opened, said)
+	same(t, "stdout", out, numbers(400_000))
+	if said := x.told(); x.opened() == before || !strings.Contains(said, "ten messages a second") {
+		t.Errorf("%d sessions, %d before; the user was told\n%s", x.opened(), before, said)
 	}
-	before, opened = sent(), x.opened()
-	var cutting sync.WaitGroup
-	cutting.Go(func() { cut(before) })
+	before = cut(50, 150)
 	var back bytes.Buffer
 	if err := x.comm.Download("/tmp/f", &back); err != nil || !bytes.Equal(back.Bytes(), content) {
 		t.Errorf("%d bytes came back, %v", back.Len(), err)
 	}
-	cutting.Wait()
-	if x.opened() == opened {
-		t.Errorf("the download went on in its %d sessions", opened)
+	if x.opened() == before {
+		t.Errorf("the download went on in its %d sessions", before)
 	}
 	if err := x.comm.Close(); err != nil {
 		t.Error(err)

@@ -271,8 +271,8 @@ func (x *trial) inAll(fault func(*trial)) {
 // until returns when something is so.
 func (x *trial) until(what string, so func() bool) {
 	for start := time.Now(); !so(); x.pause(5 * time.Millisecond) {
-		if time.Since(start) > 2*time.Minute {
-			x.t.Errorf("two minutes have passed, and it is not so that %s", what)
+		if time.Since(start) > 5*time.Minute {
+			x.t.Errorf("five minutes have passed, and it is not so that %s", what)
 			return
 		}
 	}

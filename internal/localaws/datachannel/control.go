@@ -40,13 +40,43 @@ func (s *Session) CutAgent(down time.Duration) {
 	s.after(down, s.agentBack)
 }
 
+// CutAgentWhileSending cuts the agent's connection once it has sent that many more messages of its stream. It is back when it has
+// sent, and lost, that many, or after atMost.
+func (s *Session) CutAgentWhileSending(sent, lost int, atMost time.Duration) {
+	from := s.agent.out.upcoming() + int64(sent)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outage = outage{from, from + int64(lost), atMost}
+}
+
+// An outage of the agent's connection, from one message of its stream to another.
+type outage struct {
+	from, to int64
+	atMost   time.Duration
+}
+
+// passes has the outage begin and end when its messages come.
+func (s *Session) passes(m message) {
+	s.mu.Lock()
+	o := s.outage
+	begins, ends := m.seq >= o.from && s.agentUp, m.seq >= o.to
+	s.mu.Unlock()
+	switch {
+	case o == outage{}:
+	case ends:
+		s.agentBack()
+	case begins:
+		s.CutAgent(o.atMost)
+	}
+}
+
 func (s *Session) agentBack() {
 	s.mu.Lock()
 	if s.agentGone || s.ending {
 		s.mu.Unlock()
 		return
 	}
-	s.agentUp = true
+	s.agentUp, s.outage = true, outage{}
 	s.mu.Unlock()
 	s.agent.paused.Store(false)
 	s.tellClient(startPublication)

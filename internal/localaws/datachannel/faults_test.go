@@ -44,6 +44,23 @@ func TestCutAgentPausesClient(t *testing.T) {
 	client.settle("y")
 }
 
+// TestCutAgentWhileSending loses just the messages that it is told to, however quick the agent is.
+func TestCutAgentWhileSending(t *testing.T) {
+	session, client, _, _ := sshSession(t, Model{})
+	client.settle("x")
+	first := session.agent.out.upcoming()
+	session.CutAgentWhileSending(1, 2, time.Hour)
+	for i := range int64(4) {
+		session.agent.send(payloadOutput, []byte{byte('0' + i)})
+	}
+	for m := client.next(outputStreamData); m.seq != first+3; m = client.next(outputStreamData) {
+		if m.seq != first {
+			t.Fatalf("message %d arrived, want none from %d to %d", m.seq, first+1, first+2)
+		}
+		client.ack(m)
+	}
+}
+
 func TestPauseHoldsAgent(t *testing.T) {
 	session, client, _, _ := sshSession(t, Model{})
 	client.settle("x")

@@ -49,6 +49,13 @@ func (o *outgoing) add(m *message, now time.Time) {
 	}
 }
 
+// upcoming is the number of the next message.
+func (o *outgoing) upcoming() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next
+}
+
 // acknowledged forgets a message and learns from the time since it was last sent, repeated or not.
 func (o *outgoing) acknowledged(seq int64, now time.Time) {
 	o.mu.Lock()

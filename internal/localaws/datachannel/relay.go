@@ -84,6 +84,9 @@ func (s *Session) fromClient(frame []byte) error {
 
 // fromAgent takes a message of the agent, which loses it if its websocket is down.
 func (s *Session) fromAgent(m message) {
+	if m.kind == outputStreamData {
+		s.passes(m)
+	}
 	s.mu.Lock()
 	up := s.agentUp
 	if up && m.kind == outputStreamData {

@@ -115,6 +115,7 @@ type Session struct {
 	held      [][]byte      // what the agent said before the client was there
 	agentUp   bool          // the agent's websocket is open
 	agentGone bool          // its machine is
+	outage    outage        // to come, or under way
 	ending    bool
 	lastInput time.Time
 	meters    [2]meter
