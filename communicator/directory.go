@@ -215,7 +215,7 @@ func (l *lister) list(from, to, rel string, above []fs.FileInfo) error {
 		path, target := filepath.Join(from, each.Name()), path.Join(to, each.Name())
 		info, err := os.Stat(path) // follows links
 		if err != nil {
-			return err
+			return leadsNowhere(path, err)
 		}
 		switch {
 		case info.IsDir():
@@ -227,6 +227,15 @@ func (l *lister) list(from, to, rel string, above []fs.FileInfo) error {
 		}
 	}
 	return nil
+}
+
+// leadsNowhere explains err where path is a link, which itself exists.
+func leadsNowhere(path string, err error) error {
+	target, linkErr := os.Readlink(path)
+	if linkErr != nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w: it is a link to %s, which does not exist", err, target)
 }
 
 // tree is a copy of a directory file by file: directories are made in order,

@@ -297,6 +297,11 @@ func TestDirectoryErrors(t *testing.T) {
 	if err := c.UploadDir("up", source, nil); err == nil || !strings.Contains(err.Error(), "is a link to a directory that it is in") {
 		t.Errorf("a loop: %v", err)
 	}
+	dangling := t.TempDir()
+	lay(t, dangling, map[string]string{"a": "1", "link": "->gone"})
+	if err := c.UploadDir("up", dangling, nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "it is a link to gone, which does not exist") {
+		t.Errorf("a link that leads nowhere: %v", err)
+	}
 	lay(t, i.home, map[string]string{"l/loop": "->."})
 	// The double does not resolve links in a real path, as OpenSSH does; there
 	// the system's own limit is met.
