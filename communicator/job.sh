@@ -202,9 +202,10 @@ trail() {
 
 follow() {
 	takeover
-	(trail o "$ssm_out") &
+	exec 3>&2 2>/dev/null # what shells say is none of the command's stream
+	(trail o "$ssm_out") 3>&- &
 	first=$!
-	(trail e "$ssm_err") >&2
+	(trail e "$ssm_err") >&3 3>&-
 	second=$?
 	wait "$first"
 	case $?,$second in

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -177,6 +179,46 @@ func TestJobOutlivesItsConnection(t *testing.T) {
 		}
 		running.Wait()
 	})
+}
+
+// TestFollowerBeforeTheFile has a job that has said which process writes its
+// output, whose file is not there yet: what the follower's shell and tools say
+// of that is not the command's output.
+func TestFollowerBeforeTheFile(t *testing.T) {
+	for _, shell := range []string{"sh", "bash"} {
+		job := filepath.Join(t.TempDir(), "1")
+		put := func(name, content string) {
+			t.Helper()
+			if err := os.WriteFile(job+"."+name, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pump := exec.CommandContext(t.Context(), "sleep", "3600")
+		if err := pump.Start(); err != nil {
+			t.Fatal(err)
+		}
+		put("pid", fmt.Sprintln(pump.Process.Pid, os.Getpid()))
+		put("o.index", fmt.Sprintln(0, pump.Process.Pid))
+		put("e.index", fmt.Sprintln(0, pump.Process.Pid))
+		var stdout, stderr bytes.Buffer
+		follower := exec.CommandContext(t.Context(), shell, "job.sh")
+		follower.Env = append(os.Environ(), "ssm_verb=follow", "ssm_job="+job, "ssm_out=0", "ssm_err=2")
+		follower.Stdout, follower.Stderr = &stdout, &stderr
+		if err := follower.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(300 * time.Millisecond) // it looks twenty times a second
+		put("status", "7\n")
+		put("o.0", "one\n")
+		put("e.0", "a\nb\n")
+		put("o.end", "")
+		put("e.end", "")
+		_ = pump.Process.Kill()
+		_ = pump.Wait()
+		if err := follower.Wait(); follower.ProcessState.ExitCode() != 7 || stdout.String() != "one\n" || stderr.String() != "b\n" {
+			t.Errorf("%s: %v, stdout %q, stderr %q", shell, err, stdout.String(), stderr.String())
+		}
+	}
 }
 
 // TestJobWaitsForItsReader checks that a command whose connection is lost is
