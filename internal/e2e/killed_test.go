@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -121,6 +122,9 @@ func TestInterruptedTwice(t *testing.T) {
 // TestTerminalClosed ends Packer as a terminal does that is closed. The plugin outlives that and cleans up.
 func TestTerminalClosed(t *testing.T) {
 	w := newWorld(t, localaws.Options{})
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP) // or Packer would ignore it, too, in tests that nohup runs
+	defer signal.Stop(heard)
 	w.started(w.template(sleeps("")), func(group int) { w.signal(group, syscall.SIGHUP) })
 	w.images(0)
 	w.nothingLeft()
