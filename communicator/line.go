@@ -34,10 +34,10 @@ type line struct {
 	downOnce sync.Once
 
 	heard atomic.Int64 // when the instance last sent anything on any stream, Unix nanoseconds
-	bound atomic.Int32 // how much ends with the line that can't be picked up on another
 
 	mu      sync.Mutex
 	err     error // under mu until dead is closed
+	bound   int   // how much ends with the line that can't be picked up on another
 	streams map[*stream]struct{}
 	ahead   chan opened // the channel opened ahead, nil if there is none
 
@@ -207,9 +207,15 @@ const sessionGrace = 200 * time.Millisecond
 
 // fail cuts the line: every stream first, because what runs over them waits,
 // then the session, which says goodbye to the service and may take a while.
-func (l *line) fail(err error) {
+func (l *line) fail(err error) { l.failWith(err, func() bool { return true }) }
+
+// leave is fail for a line that would do, but slowly: not where something is bound to it.
+func (l *line) leave(err error) { l.failWith(err, func() bool { return l.bound == 0 }) }
+
+// failWith fails the line if may, which is asked with l.mu held, lets it.
+func (l *line) failWith(err error, may func() bool) {
 	l.mu.Lock()
-	if l.err != nil {
+	if l.err != nil || !may() {
 		l.mu.Unlock()
 		return
 	}
@@ -267,10 +273,26 @@ func (l *line) goes(f func()) {
 func (l *line) wait() { l.owned.Wait() }
 
 // bind keeps the line, as long as it lives at all, for something that ends with
-// it, until the result is called.
-func (l *line) bind() (release func()) {
-	l.bound.Add(1)
-	return func() { l.bound.Add(-1) }
+// it, until release is called. It fails where the line is lost.
+func (l *line) bind() (release func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return nil, l.err
+	}
+	l.bound++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.bound--
+	}, nil
+}
+
+// free tells whether nothing is bound to the line.
+func (l *line) free() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bound == 0
 }
 
 func sessionEnd(p port) error {

@@ -44,7 +44,7 @@ func (l *line) watch(every time.Duration) {
 				pulse = l.ping(now)
 			} else if l.silent(now, &pulse) {
 				l.fail(fmt.Errorf("%w (nothing heard for %s)", errSilent, l.patience))
-			} else if l.bound.Load() == 0 {
+			} else if l.free() {
 				l.goes(l.stir)
 			}
 		}
@@ -63,9 +63,9 @@ var errGap = errors.New("the agent has lost its connection for a while, and repe
 // would be lost that can't be picked up.
 func (l *line) fallBehind(before bool) bool {
 	gap := l.port.Gap()
-	behind := gap >= gapMost && l.bound.Load() == 0
+	behind := gap >= gapMost && l.free()
 	if before && behind {
-		l.fail(fmt.Errorf("%w (%d are missing)", errGap, gap))
+		l.leave(fmt.Errorf("%w (%d are missing)", errGap, gap))
 	}
 	return behind
 }

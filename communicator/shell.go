@@ -18,6 +18,7 @@ type execution struct {
 	cmd     *packersdk.RemoteCmd
 	job     *job // nil for a command that ends with its connection
 	on      *line
+	release func() // of the line that a command without a job ends with; nil with one
 	session *ssh.Session
 	out     arrived
 	errs    arrived
@@ -114,8 +115,24 @@ func (x *execution) start(ctx context.Context) error {
 }
 
 // begin sends the command, or what follows it, and tells whether it may have
-// been received.
+// been received. A command without a job keeps the line.
 func (x *execution) begin(ctx context.Context, on *line, verb string) (began bool, err error) {
+	if x.job != nil {
+		return x.send(ctx, on, verb)
+	}
+	release, err := on.bind()
+	if err != nil {
+		return false, err
+	}
+	if began, err = x.send(ctx, on, verb); err != nil {
+		release()
+		return began, err
+	}
+	x.release = release
+	return began, nil
+}
+
+func (x *execution) send(ctx context.Context, on *line, verb string) (sent bool, err error) {
 	session, err := on.channel(ctx)
 	if err != nil {
 		return false, fmt.Errorf("ssh channel: %w", err)
@@ -149,7 +166,7 @@ var terminalModes = ssh.TerminalModes{ssh.ECHO: 0, ssh.TTY_OP_ISPEED: 14400, ssh
 func (x *execution) finish() int {
 	defer x.c.jobs.forget(x.job)
 	if x.job == nil {
-		defer x.on.bind()()
+		defer x.release()
 	}
 	for {
 		status, signal, lost := outcome(x.session.Wait())

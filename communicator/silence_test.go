@@ -77,6 +77,31 @@ func TestMuchToRepeat(t *testing.T) {
 	}
 }
 
+// A command that would end with its session keeps it from when it is sent: it
+// can't be sent again, since it may have begun.
+func TestMuchToRepeatWhenACommandStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := newInstanceInMemory(t)
+		c := connectTo(t, i, timed(0, 0))
+		before := c.line
+		i.told = func(string) bool {
+			i.miss(900)
+			time.Sleep(10 * gapLook)
+			i.miss(0)
+			return true
+		}
+		cmd := &packersdk.RemoteCmd{Command: "exit 3"}
+		if err := c.Start(t.Context(), cmd); err != nil || cmd.Wait() != 3 || !before.alive() {
+			t.Errorf("%v, session kept: %v", err, before.alive())
+		}
+		i.miss(900)
+		time.Sleep(10 * gapLook)
+		if before.alive() {
+			t.Error("kept after the command, too")
+		}
+	})
+}
+
 // An instance that falls silent is given ssh_read_write_timeout, counted from
 // a keepalive, and what waits for it ends then. Without keepalives nobody notices.
 func TestSilenceEndsWhatWaits(t *testing.T) {

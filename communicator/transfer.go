@@ -186,9 +186,11 @@ func (c *Communicator) withFiles(transfer func(*sftp.Client) error, again func()
 		if err != nil {
 			return err
 		}
-		release := on.bind() // it may be past its beginning
-		err = c.files(on, transfer)
-		release()
+		release, err := on.bind() // it may be past its beginning
+		if err == nil {
+			err = c.files(on, transfer)
+			release()
+		}
 		if err == nil || !lost(ctx, on, err) {
 			return err
 		}

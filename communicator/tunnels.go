@@ -39,19 +39,27 @@ func (c *Communicator) openTunnels() error {
 // forward carries a connection of a local tunnel to where it leads, as seen
 // from the instance.
 func (c *Communicator) forward(near net.Conn, spec sdkssh.TunnelSpec) {
-	on, err := c.current(context.Background())
+	on, release, err := c.bound()
 	if err != nil {
 		_ = near.Close()
 		return
 	}
+	defer release()
 	far, err := on.client.Dial(spec.ForwardType, spec.ForwardAddr)
 	if err != nil {
 		c.cfg.Logger.Warn("tunnel", "to", spec.ForwardAddr, "err", err)
 		_ = near.Close()
 		return
 	}
-	defer on.bind()()
 	join(near, far, on.dead)
+}
+
+// bound is the living line, bound.
+func (c *Communicator) bound() (on *line, release func(), err error) {
+	if on, err = c.current(context.Background()); err == nil {
+		release, err = on.bind()
+	}
+	return on, release, err
 }
 
 // listenRemotely opens what ssh_remote_tunnels ask for on a new line, with
@@ -79,12 +87,16 @@ func (l *line) listen(spec sdkssh.TunnelSpec) error {
 	l.owned.Go(func() {
 		accept(listener, func(far net.Conn) {
 			l.owned.Go(func() {
+				release, err := l.bind()
+				if err != nil {
+					return // far has ended, too
+				}
+				defer release()
 				near, err := sdkssh.ConnectFunc(spec.ForwardType, spec.ForwardAddr)()
 				if err != nil {
 					_ = far.Close()
 					return
 				}
-				defer l.bind()()
 				join(near, far, l.dead)
 			})
 		})
