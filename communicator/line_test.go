@@ -2,11 +2,14 @@ package communicator
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
 
 // fickle is a session whose service comes and goes.
@@ -35,6 +38,34 @@ func TestALaneThatComesToRestIsKept(t *testing.T) {
 				t.Errorf("%s: alive %v", name, l.alive())
 			}
 			l.wait()
+		})
+	}
+}
+
+// TestVerdictOfASignal: a command that a signal has ended has lost its
+// connection where that follows, unless it was only slow.
+func TestVerdictOfASignal(t *testing.T) {
+	for name, row := range map[string]struct {
+		status int
+		end    error
+		after  time.Duration
+		want   int
+	}{
+		"a shutdown":           {128 + 15, errSilent, time.Second, packersdk.CmdDisconnect},
+		"another status":       {128 + 2, errSilent, time.Second, 128 + 2},
+		"much later":           {128 + 15, errSilent, time.Minute, 128 + 15},
+		"left for another one": {128 + 15, fmt.Errorf("%w (99 are missing)", errGap), time.Second, 128 + 15},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := lineOn(&fickle{}, time.Minute)
+				time.AfterFunc(row.after, func() { l.fail(row.end) })
+				if got := verdict(row.status, l); got != row.want {
+					t.Errorf("status %d, want %d", got, row.want)
+				}
+				time.Sleep(2 * row.after)
+				l.wait()
+			})
 		})
 	}
 }

@@ -213,6 +213,9 @@ func verdict(status int, on *line) int {
 	defer timer.Stop()
 	select {
 	case <-on.dead:
+		if errors.Is(on.err, errGap) { // which is this side's doing
+			return status
+		}
 		return packersdk.CmdDisconnect
 	case <-timer.C:
 		return status
