@@ -109,13 +109,14 @@ func TestRebootDuringCommand(t *testing.T) {
 		t.Errorf("exit status %d, want the one for a lost connection", got)
 	}
 	// The next command waits for the instance.
-	started := make(chan int)
+	ended := make(chan int, 1)
 	go func() {
+		defer close(ended) // also when it can't be started
 		status, _, _ := execute(t, c, "exit 7", "")
-		started <- status
+		ended <- status
 	}()
 	comeBack()
-	if got := <-started; got != 7 {
+	if got := <-ended; got != 7 {
 		t.Errorf("after the reboot: exit status %d", got)
 	}
 	if i.count("bootstrap") != 2 {

@@ -172,7 +172,10 @@ func (x *execution) finish() int {
 		status, signal, lost := outcome(x.session.Wait())
 		_ = x.session.Close()
 		switch {
-		case lost && (x.job == nil || !x.pickUp()):
+		case lost && x.job == nil:
+			x.on.lostSoon(context.Background()) // or the next command would be sent on it, and lost, too
+			return packersdk.CmdDisconnect
+		case lost && !x.pickUp():
 			return packersdk.CmdDisconnect
 		case lost:
 		case x.job != nil && signal == signalGone:
